@@ -1,0 +1,122 @@
+//! The events of a streamed response, as Open Responses writes them.
+
+use crate::item::{Item, Part, PartIn};
+use crate::response::Response;
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// A content part or a part of a reasoning summary, as events carry it.
+#[derive(Clone, Debug)]
+pub(crate) enum EventPart {
+    Content(Part),
+    ReasoningText(String),
+    Summary(String),
+}
+
+impl Serialize for EventPart {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (kind, text) = match self {
+            Self::Content(part) => return PartIn { part, output: true }.serialize(serializer),
+            Self::ReasoningText(text) => ("reasoning_text", text),
+            Self::Summary(text) => ("summary_text", text),
+        };
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("type", kind)?;
+        map.serialize_entry("text", text)?;
+        map.end()
+    }
+}
+
+/// Where in the output an event belongs.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub item_id: Arc<str>,
+    pub output_index: u32,
+    /// `content_index` or `summary_index`.
+    pub part_index: u32,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Body {
+    Response(Box<Response>),
+    Item { output_index: u32, item: Box<Item> },
+    Part { place: Place, part: EventPart },
+    Text { place: Place, name: &'static str, text: String },
+    Annotation { place: Place, annotation_index: u32, annotation: Value },
+}
+
+/// One event. [`ResponseEvent::kind`] is both the SSE event's name and the `type` in its data.
+#[derive(Clone, Debug)]
+pub struct ResponseEvent {
+    pub(crate) kind: &'static str,
+    pub(crate) sequence_number: u64,
+    pub(crate) body: Body,
+}
+
+impl ResponseEvent {
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// The response, in the events that carry it whole.
+    #[must_use]
+    pub fn response(&self) -> Option<&Response> {
+        match &self.body {
+            Body::Response(response) => Some(response),
+            _ => None,
+        }
+    }
+
+    /// The response, to be changed before the event is written.
+    pub fn response_mut(&mut self) -> Option<&mut Response> {
+        match &mut self.body {
+            Body::Response(response) => Some(response),
+            _ => None,
+        }
+    }
+}
+
+impl Serialize for ResponseEvent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("type", self.kind)?;
+        map.serialize_entry("sequence_number", &self.sequence_number)?;
+        match &self.body {
+            Body::Response(response) => map.serialize_entry("response", response)?,
+            Body::Item { output_index, item } => {
+                map.serialize_entry("output_index", output_index)?;
+                map.serialize_entry("item", item)?;
+            }
+            Body::Part { place, part } => {
+                put_place(&mut map, place, self.kind)?;
+                map.serialize_entry("part", part)?;
+            }
+            Body::Text { place, name, text } => {
+                put_place(&mut map, place, self.kind)?;
+                map.serialize_entry(name, text)?;
+                if self.kind.starts_with("response.output_text.") {
+                    map.serialize_entry::<str, [Value; 0]>("logprobs", &[])?;
+                }
+            }
+            Body::Annotation { place, annotation_index, annotation } => {
+                put_place(&mut map, place, self.kind)?;
+                map.serialize_entry("annotation_index", annotation_index)?;
+                map.serialize_entry("annotation", annotation)?;
+            }
+        }
+        map.end()
+    }
+}
+
+fn put_place<M: SerializeMap>(map: &mut M, place: &Place, kind: &str) -> Result<(), M::Error> {
+    map.serialize_entry("item_id", &*place.item_id)?;
+    map.serialize_entry("output_index", &place.output_index)?;
+    if kind.starts_with("response.function_call_arguments.") {
+        return Ok(());
+    }
+    let name = if kind.starts_with("response.reasoning_summary") { "summary_index" } else { "content_index" };
+    map.serialize_entry(name, &place.part_index)
+}

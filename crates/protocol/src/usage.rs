@@ -1,0 +1,54 @@
+//! Tokens used, in one normal form whatever the provider's own way of counting.
+
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+
+/// Five buckets that do not overlap, but for `reasoning`, which is a part of `output`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Input tokens that came from no cache and went into none.
+    pub uncached_input: u64,
+    pub cache_read: u64,
+    pub cache_write: u64,
+    /// All output tokens, those of reasoning included.
+    pub output: u64,
+    pub reasoning: u64,
+}
+
+impl Usage {
+    #[must_use]
+    pub fn input_total(&self) -> u64 {
+        self.uncached_input.saturating_add(self.cache_read).saturating_add(self.cache_write)
+    }
+
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.input_total().saturating_add(self.output)
+    }
+}
+
+#[derive(serde::Serialize)]
+struct InputDetails {
+    cached_tokens: u64,
+    cache_write_tokens: u64,
+}
+
+#[derive(serde::Serialize)]
+struct OutputDetails {
+    reasoning_tokens: u64,
+}
+
+/// As Open Responses writes it: `input_tokens` includes what came from a cache.
+impl Serialize for Usage {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut s = serializer.serialize_struct("Usage", 5)?;
+        s.serialize_field("input_tokens", &self.input_total())?;
+        s.serialize_field(
+            "input_tokens_details",
+            &InputDetails { cached_tokens: self.cache_read, cache_write_tokens: self.cache_write },
+        )?;
+        s.serialize_field("output_tokens", &self.output)?;
+        s.serialize_field("output_tokens_details", &OutputDetails { reasoning_tokens: self.reasoning })?;
+        s.serialize_field("total_tokens", &self.total())?;
+        s.end()
+    }
+}
