@@ -119,12 +119,13 @@ pub struct Assembler {
     response: Response,
     items: Vec<OpenItem>,
     sequence_number: u64,
+    keep_events: bool,
 }
 
 impl Assembler {
     #[must_use]
     pub fn new(response: Response) -> Self {
-        Self { response, items: Vec::new(), sequence_number: 0 }
+        Self { response, items: Vec::new(), sequence_number: 0, keep_events: true }
     }
 
     #[must_use]
@@ -134,6 +135,17 @@ impl Assembler {
 
     pub fn response_mut(&mut self) -> &mut Response {
         &mut self.response
+    }
+
+    /// Whether events are wanted. Without, only the response is built, which is all that a plain
+    /// answer needs.
+    pub fn keep_events(&mut self, keep: bool) {
+        self.keep_events = keep;
+    }
+
+    #[must_use]
+    pub fn into_response(self) -> Response {
+        self.response
     }
 
     #[must_use]
@@ -199,11 +211,16 @@ impl Assembler {
                 }
             },
         };
-        let body = Body::Response(Box::new(self.response.clone()));
-        self.emit(kind, body, out);
+        if self.keep_events {
+            let body = Body::Response(Box::new(self.response.clone()));
+            self.emit(kind, body, out);
+        }
     }
 
     fn emit(&mut self, kind: &'static str, body: Body, out: &mut Vec<ResponseEvent>) {
+        if !self.keep_events {
+            return;
+        }
         out.push(ResponseEvent { kind, sequence_number: self.sequence_number, body });
         self.sequence_number += 1;
     }

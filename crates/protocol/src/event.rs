@@ -70,6 +70,11 @@ impl ResponseEvent {
         }
     }
 
+    /// Makes the last event of a response one of failure; the response says so itself.
+    pub fn turn_into_failure(&mut self) {
+        self.kind = "response.failed";
+    }
+
     /// The response, to be changed before the event is written.
     pub fn response_mut(&mut self) -> Option<&mut Response> {
         match &mut self.body {

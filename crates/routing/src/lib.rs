@@ -1,1 +1,23 @@
-//! routing
+//! Choosing: the workspace's routing rules, and the model for a request.
+//!
+//! Pure: values in, values out. It knows no HTTP, no database, no clock; what was observed of
+//! latencies is told to it.
+
+mod catalog;
+mod mode;
+mod model_spec;
+mod rules;
+mod select;
+mod task;
+
+pub use catalog::{Capabilities, Catalog, LatencyPrior, ModelInfo, Price, TokenUsage};
+pub use mode::{Mode, Weights};
+pub use model_spec::{ModelRequest, ModelSpecError, parse_model};
+pub use rules::{
+    Action, Facts, FieldError, Matcher, Plan, RoutingRules, RuleSpec, RuleWarning, Set, validate_action, validate_match,
+};
+pub use select::{
+    Candidate, Decision, LatencyTracker, LatencyView, Needs, Observed, Pool, Request, Scores, SelectError, Target,
+    select,
+};
+pub use task::{Task, TaskGuess, TaskInput, recognise};

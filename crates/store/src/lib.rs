@@ -1,1 +1,28 @@
-//! store
+//! What TokenRouter keeps, behind one facade: workspaces and their keys, routing and firewall rules,
+//! stored responses, and the ledger of every request.
+//!
+//! [`Store`] is all that the rest of the product sees; SQL stays in the folder of the database that
+//! speaks it (`sqlite/`). The store knows no HTTP, no clock (times are arguments, in milliseconds since
+//! the Unix epoch), and never sees a plain key for longer than it takes to hash it.
+//!
+//! Invariants:
+//! - **A record is durable when its future resolves**: it survives the death of the process.
+//! - **Everything that belongs to a workspace is found by the workspace's id and its own**, never by
+//!   its own alone.
+//! - **A failing database gives errors, never a hang and never a panic**; when it recovers, so do we.
+
+mod error;
+mod keys;
+mod ledger;
+mod rules;
+mod sqlite;
+mod store;
+mod url;
+
+pub use error::{Result, StoreError};
+pub use keys::{ApiKeyRow, Bootstrap, BootstrapKey, KeyRow, Workspace, hash_key};
+pub use ledger::{LedgerEntry, StoredResponse};
+pub use rules::{
+    FirewallRulePatch, FirewallRuleRow, NewFirewallRule, NewRoutingRule, RoutingRulePatch, RoutingRuleRow, Snapshot,
+};
+pub use store::Store;

@@ -1,0 +1,161 @@
+//! The choice: which provider and model, and which next if that one fails.
+//!
+//! Hard filters first; then a weighted utility over fixed reference ranges, so that **adding a model
+//! never changes the order of the others**.
+
+mod error;
+mod latency;
+mod pool;
+mod score;
+
+pub use error::SelectError;
+pub use latency::{LatencyTracker, LatencyView, Observed};
+pub use pool::{Candidate, Pool};
+pub use score::Scores;
+
+use crate::{Mode, ModelInfo, Task};
+use std::sync::Arc;
+
+/// What the request needs of a model.
+#[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools)]
+pub struct Needs {
+    pub tools: bool,
+    pub images: bool,
+    pub files: bool,
+    pub json_schema: bool,
+    pub reasoning: bool,
+    pub input_tokens_estimate: u64,
+    pub max_output_tokens: Option<u64>,
+    pub task: Task,
+}
+
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub provider: Option<String>,
+    /// None: any.
+    pub model: Option<String>,
+    pub mode: Mode,
+    pub needs: Needs,
+    /// The provider was set by a rule, which beats what the caller asked for.
+    pub provider_by_rule: bool,
+    pub model_by_rule: bool,
+}
+
+/// A place to send the request to.
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub provider: Arc<str>,
+    pub model: Arc<ModelInfo>,
+    pub utility: f32,
+    pub scores: Scores,
+    /// None: the price is not known.
+    pub estimated_cost_nano_usd: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// Best first.
+    pub targets: Vec<Target>,
+    /// 0 to 1. A model that was named is certain: 1. A choice among models: one half, and the more
+    /// the further the best is ahead of the next other model: `0.5 + 5 × (u₁ − u₂)`, at most 1.
+    pub confidence: f32,
+    pub warnings: Vec<String>,
+}
+
+/// # Errors
+/// When nothing that was asked for is there, or nothing that is there can do what is needed.
+pub fn select(pool: &Pool, request: &Request, latency: &dyn LatencyView) -> Result<Decision, SelectError> {
+    let mut warnings = Vec::new();
+    if let Some(provider) = &request.provider
+        && !pool.has_provider(provider)
+    {
+        return Err(SelectError::ProviderUnknown { name: provider.clone(), known: pool.ready_providers() });
+    }
+    let (named, mut candidates) = match (&request.model, &request.provider) {
+        (None, provider) => (false, pool.of_provider(provider.as_deref())),
+        (Some(model), None) => (true, pool.of_model(model)),
+        (Some(model), Some(provider)) => {
+            let mut both = pool.of_model(model);
+            both.retain(|candidate| *candidate.provider == **provider);
+            if both.is_empty() && request.provider_by_rule && !request.model_by_rule {
+                warnings.push(format!("{provider} does not serve {model}; its best model was chosen instead"));
+                (false, pool.of_provider(Some(provider)))
+            } else if both.is_empty() && pool.knows_model(model) {
+                return Err(SelectError::ProviderModelMismatch { provider: provider.clone(), model: model.clone() });
+            } else {
+                (true, both)
+            }
+        }
+    };
+    if candidates.is_empty() {
+        return Err(match &request.model {
+            Some(model) => SelectError::ModelNotFound { asked: model.clone(), closest: pool.closest(model) },
+            None => SelectError::NoEligible { reasons: vec!["no provider is set up".to_owned()] },
+        });
+    }
+    if candidates.iter().all(|candidate| !candidate.ready) {
+        return Err(match (&request.provider, candidates.first()) {
+            (Some(name), _) => SelectError::ProviderNotConfigured { name: name.clone() },
+            (None, Some(first)) if named => SelectError::ProviderNotConfigured { name: first.provider.to_string() },
+            _ => SelectError::NoEligible { reasons: vec!["no provider is set up".to_owned()] },
+        });
+    }
+    candidates.retain(|candidate| candidate.ready);
+    let mut reasons = Vec::new();
+    candidates.retain(|candidate| match lacks(&candidate.model, &request.needs, named) {
+        None => true,
+        Some(reason) => {
+            if reasons.len() < 3 {
+                reasons.push(format!("{}/{} {reason}", candidate.provider, candidate.model.id));
+            }
+            false
+        }
+    });
+    if candidates.is_empty() {
+        return Err(SelectError::NoEligible { reasons });
+    }
+    let mut targets = score::rank(&candidates, request, latency, named);
+    targets.sort_by(|a, b| {
+        b.utility
+            .total_cmp(&a.utility)
+            .then_with(|| cost_key(a).cmp(&cost_key(b)))
+            .then_with(|| a.model.id.cmp(&b.model.id))
+            .then_with(|| a.provider.cmp(&b.provider))
+    });
+    let confidence = if named { 1.0 } else { confidence(&targets) };
+    Ok(Decision { targets, confidence, warnings })
+}
+
+fn cost_key(target: &Target) -> u64 {
+    target.estimated_cost_nano_usd.unwrap_or(u64::MAX)
+}
+
+fn confidence(targets: &[Target]) -> f32 {
+    let (Some(first), rest) = (targets.first(), targets.get(1..).unwrap_or_default()) else { return 0.0 };
+    match rest.iter().find(|target| target.model.id != first.model.id) {
+        Some(next) => (0.5 + 5.0 * (first.utility - next.utility)).clamp(0.0, 1.0),
+        None => 1.0,
+    }
+}
+
+/// Why the model cannot take the request. A deprecated model is taken when it is named.
+fn lacks(model: &ModelInfo, needs: &Needs, named: bool) -> Option<&'static str> {
+    let can = &model.capabilities;
+    let checks = [
+        (needs.tools && !can.tools, "cannot use tools"),
+        (needs.images && !can.images, "cannot see images"),
+        (needs.files && !can.files, "cannot read files"),
+        (needs.json_schema && !can.json_schema, "cannot answer by a JSON schema"),
+        (needs.reasoning && !can.reasoning, "cannot reason"),
+        (!named && model.deprecated_on.is_some(), "is deprecated"),
+    ];
+    if let Some((_, reason)) = checks.into_iter().find(|(lacking, _)| *lacking) {
+        return Some(reason);
+    }
+    let output = needs.max_output_tokens.unwrap_or(0);
+    if needs.input_tokens_estimate.saturating_add(output) > model.context_window {
+        return Some("has too small a context window");
+    }
+    (model.max_output_tokens > 0 && output > model.max_output_tokens).then_some("cannot answer at such length")
+}

@@ -1,0 +1,91 @@
+//! Scores, each from 0 (worst) to 1 (best) over a fixed range.
+
+use super::{Candidate, LatencyView, Request, Target};
+use crate::{Mode, ModelInfo, Task, TokenUsage};
+use std::sync::Arc;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scores {
+    pub cost: f32,
+    pub quality: f32,
+    pub latency: f32,
+}
+
+/// A request's cost in nano-dollars: at the first figure the score is 1, at the second 0, between
+/// them it falls with the logarithm. From a hundredth of a cent for a small request to a dollar.
+const COST_RANGE: (f32, f32) = (20_000.0, 1.0e9);
+/// Milliseconds to the whole answer, likewise.
+const LATENCY_RANGE: (f32, f32) = (300.0, 60_000.0);
+/// In the modes that care little for quality, what falls short of this loses as much as it falls
+/// short, three times over: cheap and quick nonsense is not worth having.
+const QUALITY_FLOOR: f32 = 0.35;
+/// The score of what is not known.
+const UNKNOWN: f32 = 0.3;
+/// Observations that weigh as much as the prior does.
+const PRIOR_SAMPLES: f32 = 5.0;
+
+pub(super) fn rank(candidates: &[&Candidate], request: &Request, seen: &dyn LatencyView, named: bool) -> Vec<Target> {
+    let output = expected_output(request);
+    candidates
+        .iter()
+        .map(|candidate| {
+            let model = &candidate.model;
+            let usage =
+                TokenUsage { uncached_input: request.needs.input_tokens_estimate, output, ..TokenUsage::default() };
+            let cost = model.price.map(|price| price.cost(&usage));
+            let scores = Scores {
+                #[allow(clippy::cast_precision_loss)]
+                cost: cost.map_or(UNKNOWN, |cost| falling(cost as f32, COST_RANGE)),
+                quality: model.quality,
+                latency: falling(expected_ms(model, candidate, output, seen), LATENCY_RANGE),
+            };
+            Target {
+                provider: Arc::clone(&candidate.provider),
+                model: Arc::clone(model),
+                utility: utility(request.mode, &scores, named),
+                scores,
+                estimated_cost_nano_usd: cost,
+            }
+        })
+        .collect()
+}
+
+fn utility(mode: Mode, scores: &Scores, named: bool) -> f32 {
+    let weights = mode.weights();
+    let sum = weights.cost * scores.cost + weights.quality * scores.quality + weights.latency * scores.latency;
+    let short = if named { 0.0 } else { (QUALITY_FLOOR - scores.quality).max(0.0) };
+    sum - 3.0 * short
+}
+
+fn falling(value: f32, (best, worst): (f32, f32)) -> f32 {
+    let value = value.clamp(best, worst);
+    1.0 - (value / best).ln() / (worst / best).ln()
+}
+
+/// Tokens that an answer to such a task comes to, when the caller sets no limit.
+fn expected_output(request: &Request) -> u64 {
+    let usual = match request.needs.task {
+        Task::Classification => 20,
+        Task::Extraction | Task::Chat => 150,
+        Task::Qa | Task::Translation | Task::Summarization => 300,
+        Task::Math | Task::Reasoning => 800,
+        Task::Coding | Task::Writing => 1_000,
+    };
+    request.needs.max_output_tokens.map_or(usual, |limit| limit.min(usual))
+}
+
+/// The prior, and the more observations the more what was observed.
+#[allow(clippy::cast_precision_loss)]
+fn expected_ms(model: &ModelInfo, candidate: &Candidate, output: u64, seen: &dyn LatencyView) -> f32 {
+    let (mut ttft, mut speed) = (model.latency.ttft_ms, model.latency.tokens_per_second.max(1.0));
+    if let Some(observed) = seen.observed(&candidate.provider, &model.id) {
+        let trust = observed.samples as f32 / (observed.samples as f32 + PRIOR_SAMPLES);
+        if observed.ttft_ms > 0.0 {
+            ttft += trust * (observed.ttft_ms - ttft);
+        }
+        if observed.tokens_per_second > 0.0 {
+            speed += trust * (observed.tokens_per_second - speed);
+        }
+    }
+    ttft + 1_000.0 * output as f32 / speed
+}

@@ -1,0 +1,65 @@
+//! What every request leaves behind: a ledger entry, and the response if the caller asked to keep it.
+
+use bytes::Bytes;
+
+/// What a request did and cost. Holds no prompt and no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerEntry {
+    /// Unique within the workspace; an entry whose id is there already is not written again.
+    pub request_id: String,
+    pub workspace_id: i64,
+    pub key_id: i64,
+    pub response_id: Option<String>,
+    pub created_at_ms: i64,
+    pub latency_ms: i64,
+    pub provider: Option<String>,
+    pub model: Option<String>,
+    pub requested_model: Option<String>,
+    pub mode: String,
+    pub task: Option<String>,
+    pub stream: bool,
+    /// `completed`, `incomplete`, `cancelled`, `blocked` or `failed`.
+    pub outcome: String,
+    pub http_status: u16,
+    pub error_code: Option<String>,
+    /// Token counts beyond `i64::MAX` are stored as that.
+    pub input_tokens: u64,
+    pub cached_input_tokens: u64,
+    pub cache_write_tokens: u64,
+    pub output_tokens: u64,
+    pub reasoning_tokens: u64,
+    /// Billionths of a US dollar; `None` where the price is not known.
+    pub cost_nano_usd: Option<i64>,
+    /// Why it went so, as JSON: attempts, rules that matched, firewall hits.
+    pub decision_json: String,
+}
+
+impl LedgerEntry {
+    /// Bytes held, about.
+    pub(crate) fn weight(&self) -> usize {
+        // The texts that are not counted are short and of bounded size.
+        size_of::<Self>() + self.request_id.len() + self.decision_json.len()
+    }
+}
+
+/// A response that can be retrieved, replayed and continued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredResponse {
+    /// Unique within the workspace; a response whose id is there already is not written again.
+    pub id: String,
+    pub workspace_id: i64,
+    pub created_at_ms: i64,
+    pub previous_response_id: Option<String>,
+    pub conversation_id: Option<String>,
+    /// The final response, as JSON.
+    pub body: Bytes,
+    /// The input items, as a JSON array.
+    pub input: Bytes,
+}
+
+impl StoredResponse {
+    /// Bytes held, about.
+    pub(crate) fn weight(&self) -> usize {
+        size_of::<Self>() + self.body.len() + self.input.len()
+    }
+}

@@ -1,0 +1,73 @@
+//! Stored responses.
+
+use bytes::Bytes;
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, params};
+
+use super::convert::unsigned;
+use crate::ledger::StoredResponse;
+
+/// Writes responses; prepared once a batch.
+pub(crate) struct Inserter<'c>(CachedStatement<'c>);
+
+impl<'c> Inserter<'c> {
+    pub(crate) fn prepare(connection: &'c Connection) -> Result<Self> {
+        connection
+            .prepare_cached(
+                "INSERT INTO responses (
+                     workspace_id, id, previous_response_id, conversation_id, created_at_ms, body,
+                     input
+                 ) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                 ON CONFLICT (workspace_id, id) DO NOTHING",
+            )
+            .map(Self)
+    }
+
+    pub(crate) fn insert(&mut self, response: &StoredResponse) -> Result<()> {
+        self.0
+            .execute(params![
+                response.workspace_id,
+                response.id,
+                response.previous_response_id,
+                response.conversation_id,
+                response.created_at_ms,
+                &*response.body,
+                &*response.input,
+            ])
+            .map(drop)
+    }
+}
+
+pub(crate) fn get(connection: &Connection, workspace_id: i64, id: &str) -> Result<Option<StoredResponse>> {
+    connection
+        .prepare_cached(
+            "SELECT id, workspace_id, created_at_ms, previous_response_id, conversation_id, body,
+                    input
+             FROM responses WHERE workspace_id = ?1 AND id = ?2",
+        )?
+        .query_row(params![workspace_id, id], |row| {
+            Ok(StoredResponse {
+                id: row.get(0)?,
+                workspace_id: row.get(1)?,
+                created_at_ms: row.get(2)?,
+                previous_response_id: row.get(3)?,
+                conversation_id: row.get(4)?,
+                body: Bytes::from(row.get::<_, Vec<u8>>(5)?),
+                input: Bytes::from(row.get::<_, Vec<u8>>(6)?),
+            })
+        })
+        .optional()
+}
+
+pub(crate) fn delete(connection: &Connection, workspace_id: i64, id: &str) -> Result<bool> {
+    connection
+        .prepare_cached("DELETE FROM responses WHERE workspace_id = ?1 AND id = ?2")?
+        .execute(params![workspace_id, id])
+        .map(|deleted| deleted > 0)
+}
+
+pub(crate) fn count(connection: &Connection, workspace_id: i64) -> Result<u64> {
+    connection
+        .prepare_cached("SELECT count(*) FROM responses WHERE workspace_id = ?1")?
+        .query_row([workspace_id], |row| row.get(0))
+        .map(unsigned)
+}

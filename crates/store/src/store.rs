@@ -1,0 +1,224 @@
+//! The facade: what the rest of the product asks of a database, whichever database it is.
+
+use std::sync::Arc;
+
+use crate::error::{Result, StoreError};
+use crate::keys::{ApiKeyRow, Bootstrap, Workspace};
+use crate::ledger::{LedgerEntry, StoredResponse};
+use crate::rules::{
+    FirewallRulePatch, FirewallRuleRow, NewFirewallRule, NewRoutingRule, RoutingRulePatch, RoutingRuleRow, Snapshot,
+};
+use crate::sqlite::{
+    Database, api_keys, bootstrap, firewall_rules, ledger, responses, routing_rules, snapshot, workspaces,
+};
+use crate::url::DatabaseUrl;
+
+/// The database. Clones share it.
+#[derive(Clone)]
+pub struct Store {
+    database: Arc<Database>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Store").finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens `sqlite:PATH` or a plain path, creating folder (0700) and file (0600) as needed and
+    /// migrating to this program's schema; `sqlite::memory:` is for tests.
+    pub async fn open(url: &str) -> Result<Self> {
+        let url = DatabaseUrl::parse(url)?;
+        let opened = tokio::task::spawn_blocking(move || Database::open(url)).await;
+        let database = opened
+            .unwrap_or_else(|_| Err(StoreError::Internal { reason: "opening the database did not finish".into() }))?;
+        Ok(Self { database: Arc::new(database) })
+    }
+
+    /// Writes all that is queued, brings the WAL home and closes. Later calls, on every clone, get
+    /// [`StoreError::Unavailable`].
+    pub async fn close(&self) {
+        self.database.close().await;
+    }
+}
+
+/// Workspaces and keys.
+impl Store {
+    /// At the first start makes a workspace, its user and its key: `key` (from the environment) if
+    /// given, else `new_key`. Later, a `key` that is not known is added to the first workspace in the
+    /// place of the bootstrap keys before it.
+    pub async fn bootstrap(&self, key: Option<&str>, new_key: &str, now_ms: i64) -> Result<Bootstrap> {
+        let (key, new_key) = (key.map(str::to_owned), new_key.to_owned());
+        self.database.write(move |db| bootstrap::bootstrap(db, key.as_deref(), &new_key, now_ms)).await
+    }
+
+    pub async fn create_workspace(&self, name: &str, now_ms: i64) -> Result<Workspace> {
+        let name = name.to_owned();
+        self.database.write(move |db| Ok(workspaces::create(db, &name, now_ms)?)).await
+    }
+
+    /// The oldest workspace of this name.
+    pub async fn find_workspace(&self, name: &str) -> Result<Option<Workspace>> {
+        let name = name.to_owned();
+        self.database.read(move |db| workspaces::find(db, &name)).await
+    }
+
+    /// Stores the hash of `key`, in the name of the workspace's first user. A key that exists, in any
+    /// workspace, and a workspace that does not are a [`StoreError::Conflict`].
+    pub async fn create_key(&self, workspace_id: i64, name: &str, key: &str, now_ms: i64) -> Result<ApiKeyRow> {
+        let (name, key) = (name.to_owned(), key.to_owned());
+        self.database
+            .write(move |db| {
+                let workspace = workspaces::get(db, workspace_id)?
+                    .ok_or_else(|| StoreError::Conflict { reason: "there is no such workspace".into() })?;
+                let origin = api_keys::Origin::Person;
+                Ok(api_keys::create(db, workspace, &name, &key, origin, now_ms)?)
+            })
+            .await
+    }
+
+    /// Oldest first, the revoked ones too.
+    pub async fn list_keys(&self, workspace_id: i64) -> Result<Vec<ApiKeyRow>> {
+        self.database.read(move |db| api_keys::list(db, workspace_id)).await
+    }
+
+    /// False if the workspace has no such key in force.
+    pub async fn revoke_key(&self, workspace_id: i64, id: i64, now_ms: i64) -> Result<bool> {
+        self.database.write(move |db| Ok(api_keys::revoke(db, workspace_id, id, now_ms)?)).await
+    }
+}
+
+/// What the data plane reads.
+impl Store {
+    pub async fn snapshot(&self) -> Result<Snapshot> {
+        self.database.read(snapshot::read).await
+    }
+
+    /// The version that a snapshot taken now would have: cheap, to see whether another process (the
+    /// command line) changed a key or a rule.
+    pub async fn config_version(&self) -> Result<i64> {
+        self.database.read(|db| snapshot::version(db)).await
+    }
+}
+
+/// Routing rules.
+impl Store {
+    /// Highest priority first, then lowest id.
+    pub async fn list_routing_rules(&self, workspace_id: i64) -> Result<Vec<RoutingRuleRow>> {
+        self.database.read(move |db| routing_rules::list(db, workspace_id)).await
+    }
+
+    pub async fn get_routing_rule(&self, workspace_id: i64, id: i64) -> Result<Option<RoutingRuleRow>> {
+        self.database.read(move |db| routing_rules::get(db, workspace_id, id)).await
+    }
+
+    pub async fn create_routing_rule(
+        &self,
+        workspace_id: i64,
+        user_id: i64,
+        new: NewRoutingRule,
+        now_ms: i64,
+    ) -> Result<RoutingRuleRow> {
+        self.database.write(move |db| Ok(routing_rules::create(db, workspace_id, user_id, &new, now_ms)?)).await
+    }
+
+    /// The rule as changed; `None` if the workspace has no such rule.
+    pub async fn update_routing_rule(
+        &self,
+        workspace_id: i64,
+        id: i64,
+        patch: RoutingRulePatch,
+        now_ms: i64,
+    ) -> Result<Option<RoutingRuleRow>> {
+        self.database.write(move |db| Ok(routing_rules::update(db, workspace_id, id, &patch, now_ms)?)).await
+    }
+
+    /// False if the workspace has no such rule.
+    pub async fn delete_routing_rule(&self, workspace_id: i64, id: i64) -> Result<bool> {
+        self.database.write(move |db| Ok(routing_rules::delete(db, workspace_id, id)?)).await
+    }
+}
+
+/// Firewall rules.
+impl Store {
+    /// Highest priority first, then lowest id.
+    pub async fn list_firewall_rules(&self, workspace_id: i64) -> Result<Vec<FirewallRuleRow>> {
+        self.database.read(move |db| firewall_rules::list(db, workspace_id)).await
+    }
+
+    pub async fn get_firewall_rule(&self, workspace_id: i64, id: i64) -> Result<Option<FirewallRuleRow>> {
+        self.database.read(move |db| firewall_rules::get(db, workspace_id, id)).await
+    }
+
+    pub async fn create_firewall_rule(
+        &self,
+        workspace_id: i64,
+        user_id: i64,
+        new: NewFirewallRule,
+        now_ms: i64,
+    ) -> Result<FirewallRuleRow> {
+        self.database.write(move |db| Ok(firewall_rules::create(db, workspace_id, user_id, &new, now_ms)?)).await
+    }
+
+    /// The rule as changed; `None` if the workspace has no such rule.
+    pub async fn update_firewall_rule(
+        &self,
+        workspace_id: i64,
+        id: i64,
+        patch: FirewallRulePatch,
+        now_ms: i64,
+    ) -> Result<Option<FirewallRuleRow>> {
+        self.database.write(move |db| Ok(firewall_rules::update(db, workspace_id, id, &patch, now_ms)?)).await
+    }
+
+    /// False if the workspace has no such rule.
+    pub async fn delete_firewall_rule(&self, workspace_id: i64, id: i64) -> Result<bool> {
+        self.database.write(move |db| Ok(firewall_rules::delete(db, workspace_id, id)?)).await
+    }
+}
+
+/// What requests leave behind.
+impl Store {
+    /// Queues a request's entry and response, both or neither, and resolves when they are durable:
+    /// from then on the death of the process cannot lose them. They are queued by the call itself and
+    /// written even if the future is dropped. When the queue is full the future waits for room.
+    pub fn record(
+        &self,
+        entry: LedgerEntry,
+        response: Option<StoredResponse>,
+    ) -> impl Future<Output = Result<()>> + Send + use<> {
+        self.database.record(entry, response)
+    }
+
+    pub async fn get_response(&self, workspace_id: i64, id: &str) -> Result<Option<StoredResponse>> {
+        let id = id.to_owned();
+        self.database.read(move |db| responses::get(db, workspace_id, &id)).await
+    }
+
+    /// False if the workspace has no such response.
+    pub async fn delete_response(&self, workspace_id: i64, id: &str) -> Result<bool> {
+        let id = id.to_owned();
+        self.database.write(move |db| Ok(responses::delete(db, workspace_id, &id)?)).await
+    }
+
+    pub async fn count_responses(&self, workspace_id: i64) -> Result<u64> {
+        self.database.read(move |db| responses::count(db, workspace_id)).await
+    }
+
+    pub async fn get_request(&self, workspace_id: i64, request_id: &str) -> Result<Option<LedgerEntry>> {
+        let request_id = request_id.to_owned();
+        self.database.read(move |db| ledger::get(db, workspace_id, &request_id)).await
+    }
+
+    /// Newest first. `before` is the request id that the page before ended with; one that is not there
+    /// gives an empty page.
+    pub async fn list_requests(&self, workspace_id: i64, limit: u32, before: Option<&str>) -> Result<Vec<LedgerEntry>> {
+        let before = before.map(str::to_owned);
+        self.database.read(move |db| ledger::list(db, workspace_id, limit, before.as_deref())).await
+    }
+
+    pub async fn count_requests(&self, workspace_id: i64) -> Result<u64> {
+        self.database.read(move |db| ledger::count(db, workspace_id)).await
+    }
+}
