@@ -1,1 +1,57 @@
-//! firewall
+//! The firewall: patterns, what they find in a text, and the same found in a stream.
+//!
+//! Pure: texts in, verdicts out. Rules run in order of priority and compose: each sees the text as
+//! the rules before it left it. A whole text is screened by the very transducers that screen a
+//! stream, so **a stream's text equals the whole text's, however it is cut**. Matches of no length
+//! are no matches. **Nothing here keeps or tells the text that matched.**
+
+mod engine;
+mod pattern;
+mod rule_set;
+mod substring;
+mod tally;
+mod transducer;
+
+pub use pattern::PatternError;
+pub use rule_set::{Blocked, Guard, RuleSet, RuleSpec, check_pattern};
+pub use tally::{Hit, Tally};
+
+/// Which text a rule looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    Prompt,
+    Response,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PatternKind {
+    Substring,
+    Regex,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    Block,
+    Mask,
+    Warn,
+}
+
+macro_rules! words {
+    ($name:ident { $($variant:ident = $word:literal),+ }) => {
+        impl $name {
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+
+            #[must_use]
+            pub fn parse(word: &str) -> Option<Self> {
+                match word { $($word => Some(Self::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+
+words!(Scope { Prompt = "prompt", Response = "response" });
+words!(PatternKind { Substring = "substring", Regex = "regex" });
+words!(Action { Block = "block", Mask = "mask", Warn = "warn" });

@@ -1,0 +1,249 @@
+//! A stream's text is the whole text's, however it is cut; and both are what the rules say.
+
+use proptest::prelude::*;
+use std::sync::Arc;
+use tokenrouter_firewall::{Action, PatternKind, RuleSet, RuleSpec, Scope, Tally, check_pattern};
+
+fn rule(id: i64, kind: PatternKind, pattern: &str, action: Action, replacement: Option<&str>) -> RuleSpec {
+    RuleSpec {
+        id,
+        name: format!("rule {id}"),
+        priority: 0,
+        is_enabled: true,
+        scope: Scope::Response,
+        kind,
+        pattern: pattern.to_owned(),
+        action,
+        replacement: replacement.map(str::to_owned),
+    }
+}
+
+/// What the rules make of a whole text: the text, or the id of the rule that blocks it.
+fn screened(set: &RuleSet, text: &str) -> (Result<String, i64>, Vec<(i64, u64)>) {
+    let mut tally = Tally::default();
+    let result = set.screen(Scope::Response, text, &mut tally).map(|t| t.into_owned()).map_err(|b| b.rule_id);
+    let mut hits: Vec<_> = tally.iter().map(|hit| (hit.rule_id, hit.matches)).collect();
+    hits.sort_unstable();
+    (result, hits)
+}
+
+fn streamed(set: &Arc<RuleSet>, pieces: &[&str]) -> (Result<String, i64>, String, Vec<(i64, u64)>) {
+    let mut guard = set.guard(Scope::Response);
+    let (mut out, mut tally) = (String::new(), Tally::default());
+    let mut result = Ok(());
+    for piece in pieces {
+        result = guard.push(piece, &mut out, &mut tally);
+        if result.is_err() {
+            break;
+        }
+    }
+    if result.is_ok() {
+        result = guard.finish(&mut out, &mut tally);
+    }
+    let mut hits: Vec<_> = tally.iter().map(|hit| (hit.rule_id, hit.matches)).collect();
+    hits.sort_unstable();
+    (result.map(|()| out.clone()).map_err(|b| b.rule_id), out, hits)
+}
+
+/// The same by another engine, rule after rule over the whole text.
+fn oracle(rules: &[RuleSpec], text: &str) -> Result<String, i64> {
+    let mut text = text.to_owned();
+    for rule in rules {
+        // The generated patterns mean the same to the `regex` crate, word boundaries being ASCII.
+        let pattern = rule.pattern.replace(r"\b", r"(?-u:\b)");
+        let pattern = if rule.kind == PatternKind::Substring { regex::escape(&rule.pattern) } else { pattern };
+        let regex = regex::RegexBuilder::new(&pattern).case_insensitive(true).build().unwrap();
+        let mut out = String::new();
+        let (mut last, mut at) = (0, 0);
+        let mut found = 0;
+        while let Some(hit) = regex.find_at(&text, at) {
+            if hit.is_empty() {
+                match text[hit.end()..].chars().next() {
+                    Some(c) => at = hit.end() + c.len_utf8(),
+                    None => break,
+                }
+                continue;
+            }
+            found += 1;
+            out.push_str(&text[last..hit.start()]);
+            out.push_str(rule.replacement.as_deref().unwrap_or("[redacted]"));
+            (last, at) = (hit.end(), hit.end());
+        }
+        out.push_str(&text[last..]);
+        match rule.action {
+            Action::Block if found > 0 => return Err(rule.id),
+            Action::Mask => text = out,
+            _ => {}
+        }
+    }
+    Ok(text)
+}
+
+fn pattern() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        4 => "[abcé]", 1 => Just("[ab]".to_owned()), 1 => Just("[^a]".to_owned()), 1 => Just(".".to_owned()),
+        1 => Just(r"\b".to_owned()), 1 => Just(r"\A".to_owned()), 1 => Just(r"\z".to_owned()),
+    ];
+    leaf.prop_recursive(4, 16, 3, |inner| {
+        prop_oneof![
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("{a}{b}")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("(?:{a}|{b})")),
+            (inner, prop_oneof![Just("*"), Just("+"), Just("?"), Just("*?"), Just("+?"), Just("{2}"), Just("{1,3}")])
+                .prop_map(|(a, q)| format!("(?:{a}){q}")),
+        ]
+    })
+}
+
+fn rules() -> impl Strategy<Value = Vec<RuleSpec>> {
+    let action = prop_oneof![1 => Just(Action::Block), 4 => Just(Action::Mask), 2 => Just(Action::Warn)];
+    let one = prop_oneof![
+        4 => pattern().prop_map(|p| (PatternKind::Regex, p)),
+        1 => "[abc]{1,3}".prop_map(|p| (PatternKind::Substring, p)),
+    ];
+    proptest::collection::vec((one, action, proptest::option::of("[abx]{0,2}")), 1..4).prop_map(|list| {
+        (1..).zip(list).map(|(id, ((kind, p), action, r))| rule(id, kind, &p, action, r.as_deref())).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #[test]
+    fn a_stream_cut_anywhere_gives_what_the_whole_text_gives(
+        rules in rules(),
+        text in "[abcABCé \n]{0,14}",
+        cuts in proptest::collection::vec(0usize..20, 0..6),
+    ) {
+        let set = Arc::new(RuleSet::compile(&rules).unwrap());
+        let (whole, hits) = screened(&set, &text);
+        prop_assert_eq!(&whole, &oracle(&rules, &text));
+        let mut cuts: Vec<usize> = cuts.into_iter().map(|c| text.floor_char_boundary(c)).collect();
+        cuts.sort_unstable();
+        let mut pieces = Vec::new();
+        let mut from = 0;
+        for cut in cuts {
+            pieces.push(&text[from..cut]);
+            from = cut;
+        }
+        pieces.push(&text[from..]);
+        let single: Vec<&str> = text.char_indices().map(|(i, c)| &text[i..i + c.len_utf8()]).collect();
+        for pieces in [pieces, single] {
+            let (result, sent, stream_hits) = streamed(&set, &pieces);
+            if whole.is_ok() {
+                prop_assert_eq!(&result, &whole);
+                prop_assert_eq!(&stream_hits, &hits);
+            } else {
+                prop_assert!(result.is_err());
+                // With one rule, what had left lies before its first match.
+                if rules.len() == 1 {
+                    let shown = oracle(&[RuleSpec { action: Action::Mask, replacement: Some("\u{1}".into()), ..rules[0].clone() }], &text).unwrap();
+                    let before = shown.split('\u{1}').next().unwrap();
+                    prop_assert!(before.starts_with(&sent));
+                }
+            }
+        }
+    }
+}
+
+fn held(pattern: &str, action: Action, text: &str) -> usize {
+    let set = Arc::new(RuleSet::compile(&[rule(1, PatternKind::Regex, pattern, action, None)]).unwrap());
+    let mut guard = set.guard(Scope::Response);
+    guard.push(text, &mut String::new(), &mut Tally::default()).unwrap();
+    guard.held_bytes()
+}
+
+#[test]
+fn text_is_held_only_while_it_may_become_part_of_a_match() {
+    const EMAIL: &str = r"[a-zA-Z0-9._%+-]+@[a-zA-Z0-9.-]+\.[a-zA-Z]{2,}";
+    assert_eq!(held(EMAIL, Action::Mask, "hello world "), 0);
+    assert_eq!(held(EMAIL, Action::Mask, "hello world"), 5);
+    assert_eq!(held(EMAIL, Action::Mask, "write to bob@exam"), 8);
+    assert_eq!(held(EMAIL, Action::Warn, "write to bob@exam"), 0);
+    assert_eq!(held(r"\d{3}-\d{2}-\d{4}", Action::Block, "it is 123-4"), 5);
+    assert_eq!(held(r"\d{3}-\d{2}-\d{4}", Action::Block, "it is 123-x"), 0);
+}
+
+fn masked(kind: PatternKind, pattern: &str, text: &str) -> String {
+    let set = RuleSet::compile(&[rule(1, kind, pattern, Action::Mask, Some("*"))]).unwrap();
+    set.screen(Scope::Response, text, &mut Tally::default()).unwrap().into_owned()
+}
+
+#[test]
+fn patterns_of_the_documents_find_what_they_are_for() {
+    let regex = |pattern: &str, text: &str| masked(PatternKind::Regex, pattern, text);
+    assert_eq!(regex(r"\d{4}[\s-]?\d{4}[\s-]?\d{4}[\s-]?\d{4}", "card 4532-1234-5678-9010."), "card *.");
+    assert_eq!(regex(r"[a-zA-Z0-9._%+-]+@[a-zA-Z0-9.-]+\.[a-zA-Z]{2,}", "Bob <bob@x.org>"), "Bob <*>");
+    assert_eq!(regex(r"\d{3}-\d{2}-\d{4}", "123-45-6789"), "*");
+    assert_eq!(regex(r"\+?1?\s?\(?\d{3}\)?[\s.-]?\d{3}[\s.-]?\d{4}", "call (555) 123-4567"), "call*");
+    assert_eq!(regex(r"sk-[a-zA-Z0-9]{32,}", &format!("key sk-{}!", "a1".repeat(16))), "key *!");
+    assert_eq!(regex("/secret/", "Secret secret"), "Secret *");
+    assert_eq!(regex("/secret/i", "Secret secret"), "* *");
+    assert_eq!(regex(r"(?m)^b.$", "ab\nbc\nbd"), "ab\n*\n*");
+    assert_eq!(regex(r"\w+", "naïve"), "*ï*", "ASCII, as in PCRE without /u");
+    assert_eq!(regex(r"[\w.-]+[[:digit:]]", "a.b-1 c"), "* c");
+    assert_eq!(regex(r"[]a]+", "x]a"), "x*");
+    assert_eq!(regex(r"a{,x}", "a{,x}"), "*", "braces that are no repetition");
+}
+
+#[test]
+fn a_substring_ignores_case_by_folding() {
+    let sub = |pattern: &str, text: &str| masked(PatternKind::Substring, pattern, text);
+    assert_eq!(sub("INAPPROPRIATE", "quite Inappropriate."), "quite *.");
+    assert_eq!(sub("a.b", "a.b axb"), "* axb");
+    assert_eq!(sub("STRASSE", "die straße"), "die *");
+    assert_eq!(sub("σας", "ΣΑΣ"), "*");
+}
+
+#[test]
+fn what_cannot_be_run_exactly_is_refused_with_its_place() {
+    let cases = [
+        (r"a(?=b)", 1),
+        (r"a(?<!b)", 1),
+        (r"(a)\1", 3),
+        (r"a++", 2),
+        (r"(?>a)", 0),
+        (r"(?R)", 0),
+        (r"a$", 1),
+        (r"\Ka", 0),
+        (r"\Ra", 0),
+        (r"(*LIMIT_MATCH=1)a", 0),
+        (r"a)", 1),
+        (r"(a", 0),
+        (r"[a", 0),
+        (r"*a", 0),
+        (r"[b-a]", 2),
+        (r"/x(?=y)/i", 2),
+        (r"a{,3}", 1),
+        (r"a{3,1}", 1),
+        (r"\p{Klingon}", 0),
+        ("é(?!x)", 1),
+    ];
+    for (pattern, place) in cases {
+        let error = check_pattern(PatternKind::Regex, pattern).unwrap_err();
+        assert_eq!(error.position, Some(place), "{pattern}: {error}");
+    }
+    assert!(check_pattern(PatternKind::Regex, "").is_err());
+    assert!(check_pattern(PatternKind::Regex, "(?:a{1000}){1000}").is_err());
+    assert!(check_pattern(PatternKind::Substring, "").is_err());
+}
+
+#[test]
+fn a_rule_of_higher_priority_comes_first_and_hides_text_from_those_behind() {
+    let mut rules = vec![
+        rule(1, PatternKind::Substring, "secret", Action::Block, None),
+        rule(2, PatternKind::Substring, "secret", Action::Mask, None),
+    ];
+    assert_eq!(screened(&RuleSet::compile(&rules).unwrap(), "a secret").0, Err(1));
+    rules[1].priority = 5;
+    assert_eq!(screened(&RuleSet::compile(&rules).unwrap(), "a secret").0, Ok("a [redacted]".into()));
+    rules[1].is_enabled = false;
+    assert_eq!(screened(&RuleSet::compile(&rules).unwrap(), "a secret").0, Err(1));
+}
+
+#[test]
+fn a_hostile_pattern_ends_and_fails_closed() {
+    // Each match is one letter, and each looks at all that follows.
+    let rules = [rule(1, PatternKind::Regex, "a(?:[^x]*x)?", Action::Mask, None)];
+    let set = RuleSet::compile(&rules).unwrap();
+    let blocked = set.screen(Scope::Response, &"a".repeat(1 << 16), &mut Tally::default()).unwrap_err();
+    assert!(blocked.exhausted);
+}
