@@ -1,1 +1,22 @@
-//! gateway
+//! The gateway: HTTP in, the life of a request, HTTP out.
+//!
+//! `http/` holds one file a resource, `pipeline/` the life of a request (read
+//! [`pipeline::run`] first), `error/` the one table that turns errors into statuses. It decides
+//! nothing that a pure crate can decide: rules and the choice are in `routing`, screening in
+//! `firewall`, wire formats in `providers`.
+//!
+//! **Keys and rules are read from a snapshot that is swapped whole; a request uses one snapshot from
+//! start to end. What a caller saw complete is in the ledger before the caller can act on it.**
+
+mod app;
+mod auth;
+mod clock;
+pub mod error;
+mod http;
+mod pipeline;
+mod pool;
+mod serve;
+mod snapshot;
+
+pub use app::{App, Options, ProviderOptions, TimeLimits};
+pub use serve::serve;

@@ -1,1 +1,30 @@
-//! providers
+//! The providers' wire formats: a request of ours in their words, their answers in ours.
+//!
+//! Pure: values in, values out. Nothing here knows a socket, a clock or a key. One folder a wire
+//! format: [`openai`] speaks Responses, [`chat`] Chat Completions (with a profile for each of the
+//! hosts that read it differently), [`anthropic`] Messages.
+//!
+//! **A translation loses nothing silently**: a field is carried, or emulated or dropped with a
+//! [`Loss`], or refused with an [`EncodeError`] that names it. **What is sent is an allow-list**: a
+//! field leaves only if code here names it (to `openai` also what we do not know, but never what is
+//! the router's own).
+
+mod anthropic;
+mod chat;
+mod decode;
+mod encode;
+mod envelope;
+mod failure;
+mod kind;
+mod media;
+mod openai;
+mod tools;
+mod translation;
+mod wire;
+
+pub use decode::{DecodeError, StreamDecoder, decode_response};
+pub use encode::{EncodeError, Encoded, Loss, Target, encode};
+pub use failure::decode_error;
+pub use kind::{Auth, Kind, UnknownKind, normalise_base_url};
+pub use tokenrouter_protocol::{ModelEvent, ProviderError};
+pub use translation::Translation;

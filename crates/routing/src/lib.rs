@@ -10,7 +10,9 @@ mod rules;
 mod select;
 mod task;
 
-pub use catalog::{Capabilities, Catalog, LatencyPrior, ModelInfo, Price, TokenUsage};
+pub use catalog::{
+    Capabilities, Catalog, LatencyPrior, LongPrompt, ModelInfo, Price, QualityByTask, Source, TokenUsage,
+};
 pub use mode::{Mode, Weights};
 pub use model_spec::{ModelRequest, ModelSpecError, parse_model};
 pub use rules::{

@@ -1,5 +1,6 @@
 //! What a request cares for most.
 
+/// The four modes (contract §3).
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
     Balance,
@@ -8,7 +9,7 @@ pub enum Mode {
     Latency,
 }
 
-/// How much each score counts; they sum to 1 (contract §3).
+/// How much each score counts; they sum to 1.
 #[derive(Copy, Clone, Debug, PartialEq)]
 pub struct Weights {
     pub cost: f32,
@@ -17,6 +18,9 @@ pub struct Weights {
 }
 
 impl Mode {
+    pub const ALL: [Self; 4] = [Self::Balance, Self::Cost, Self::Quality, Self::Latency];
+
+    /// For messages.
     pub const NAMES: &'static str = "balance, cost, quality, latency";
 
     #[must_use]
@@ -29,16 +33,12 @@ impl Mode {
         }
     }
 
-    /// By name or alias, whatever the case.
+    /// By name or alias (`balanced`, `fast`), whatever the case.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        match name.to_ascii_lowercase().as_str() {
-            "balance" | "balanced" => Some(Self::Balance),
-            "cost" => Some(Self::Cost),
-            "quality" => Some(Self::Quality),
-            "latency" | "fast" => Some(Self::Latency),
-            _ => None,
-        }
+        let alias = [("balanced", Self::Balance), ("fast", Self::Latency)];
+        let names = Self::ALL.into_iter().map(|mode| (mode.as_str(), mode)).chain(alias);
+        names.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, mode)| mode)
     }
 
     #[must_use]
@@ -50,5 +50,23 @@ impl Mode {
             Self::Latency => (0.1, 0.1, 0.8),
         };
         Weights { cost, quality, latency }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mode_has_a_name_an_alias_and_weights_that_sum_to_one() {
+        for mode in Mode::ALL {
+            assert_eq!(Mode::parse(mode.as_str()), Some(mode));
+            let weights = mode.weights();
+            assert!((weights.cost + weights.quality + weights.latency - 1.0).abs() < 1e-6);
+        }
+        assert_eq!(Mode::parse("Balanced"), Some(Mode::Balance));
+        assert_eq!(Mode::parse("FAST"), Some(Mode::Latency));
+        assert_eq!(Mode::parse("cheapest"), None);
+        assert_eq!(Mode::parse(""), None);
     }
 }

@@ -1,13 +1,21 @@
-//! Routing rules (contract §4): reading them, and what they say of a request.
+//! Routing rules (contract §4): what the enabled rules of a workspace say of a request.
+//!
+//! Highest priority first, lower id first among equals; each action is taken from the first matching
+//! rule that gives it, and the warnings of all matching rules are kept. All texts that any rule looks
+//! for are found in one pass over the input, so that a hundred rules cost about as much as one.
 
 mod needles;
 mod read;
+#[cfg(test)]
+mod tests;
 
 pub use read::{Action, FieldError, Matcher, validate_action, validate_match};
 
 use crate::Mode;
 use needles::{Found, Needles};
 use serde_json::{Map, Value};
+use std::cell::OnceCell;
+use std::cmp::Reverse;
 
 /// A rule as it is stored.
 #[derive(Clone, Debug)]
@@ -20,16 +28,18 @@ pub struct RuleSpec {
     pub action_json: Value,
 }
 
+#[derive(Debug)]
 struct Rule {
     id: i64,
     matcher: Matcher,
-    /// Into the needles: any of `any` if there are some, and all of `all`.
+    /// Numbers of needles: any of `any` if there are some, and all of `all`.
     any: Vec<usize>,
     all: Vec<usize>,
     action: Action,
 }
 
 /// The enabled rules of a workspace, in the order in which they are tried.
+#[derive(Debug)]
 pub struct RoutingRules {
     rules: Vec<Rule>,
     needles: Needles,
@@ -37,12 +47,13 @@ pub struct RoutingRules {
 
 /// What rules look at.
 pub struct Facts<'a> {
-    /// The texts of the user's input; a needle is found within one of them.
+    /// The texts of the user's input; what a rule looks for must lie within one of them.
     pub input_text: &'a [&'a str],
     pub metadata: &'a Map<String, Value>,
-    /// The requested mode.
+    /// The requested mode, before any rule.
     pub mode: Mode,
-    /// The task that the router recognises; asked only if a rule needs it and the metadata has none.
+    /// The task that the router recognises; called at most once, only if a rule needs it and the
+    /// metadata has none.
     pub task: &'a dyn Fn() -> &'static str,
 }
 
@@ -71,11 +82,13 @@ pub struct Plan {
 }
 
 impl RoutingRules {
+    /// Leaves out what is not enabled, unread.
+    ///
     /// # Errors
-    /// The first rule that is not valid, and what is wrong with it.
+    /// The first rule that is not valid, in the order tried, and what is wrong with it.
     pub fn compile(specs: &[RuleSpec]) -> Result<Self, (i64, Vec<FieldError>)> {
         let mut enabled: Vec<&RuleSpec> = specs.iter().filter(|spec| spec.is_enabled).collect();
-        enabled.sort_by_key(|spec| (std::cmp::Reverse(spec.priority), spec.id));
+        enabled.sort_by_key(|spec| (Reverse(spec.priority), spec.id));
         let mut needles = needles::Builder::default();
         let mut rules = Vec::with_capacity(enabled.len());
         for spec in enabled {
@@ -93,6 +106,7 @@ impl RoutingRules {
         Self { rules: Vec::new(), needles: needles::Builder::default().build() }
     }
 
+    /// How many rules are tried.
     #[must_use]
     pub fn len(&self) -> usize {
         self.rules.len()
@@ -110,11 +124,8 @@ impl RoutingRules {
             return plan;
         }
         let found = self.needles.find(facts.input_text);
-        let mut task: Option<String> = None;
-        for rule in &self.rules {
-            if !rule.matches(facts, &found, &mut task) {
-                continue;
-            }
+        let task = OnceCell::new();
+        for rule in self.rules.iter().filter(|rule| rule.matches(facts, &found, &task)) {
             plan.matched.push(rule.id);
             let action = &rule.action;
             set(&mut plan.provider, action.provider.as_ref(), rule.id);
@@ -135,40 +146,36 @@ fn set<T: Clone>(slot: &mut Option<Set<T>>, value: Option<&T>, rule_id: i64) {
 }
 
 impl Rule {
-    fn matches(&self, facts: &Facts<'_>, found: &Found, task: &mut Option<String>) -> bool {
-        if self.matcher.mode.is_some_and(|mode| mode != facts.mode) {
-            return false;
-        }
-        if !self.any.is_empty() && !self.any.iter().any(|needle| found.has(*needle)) {
-            return false;
-        }
-        if !self.all.iter().all(|needle| found.has(*needle)) {
-            return false;
-        }
+    /// The cheap conditions first.
+    fn matches(&self, facts: &Facts<'_>, found: &Found, task: &OnceCell<String>) -> bool {
+        let matcher = &self.matcher;
         let equal = |(key, value): &(String, Value)| facts.metadata.get(key).is_some_and(|has| same(has, value));
-        if !self.matcher.metadata_equals.iter().all(equal) {
-            return false;
-        }
-        if self.matcher.tasks.is_empty() {
-            return true;
-        }
-        let task = task.get_or_insert_with(|| match facts.metadata.get("task").and_then(Value::as_str) {
-            Some(given) => given.to_lowercase(),
-            None => (facts.task)().to_owned(),
-        });
-        self.matcher.tasks.iter().any(|wanted| wanted == task)
+        matcher.mode.is_none_or(|mode| mode == facts.mode)
+            && (self.any.is_empty() || self.any.iter().any(|needle| found.has(*needle)))
+            && self.all.iter().all(|needle| found.has(*needle))
+            && matcher.metadata_equals.iter().all(equal)
+            && (matcher.tasks.is_empty() || matcher.tasks.contains(task.get_or_init(|| task_of(facts))))
     }
 }
 
-/// Equal, or equal as text: metadata are strings in OpenAI's API, so a rule's `1` and `true` mean
-/// the caller's `"1"` and `"true"` too.
-fn same(a: &Value, b: &Value) -> bool {
-    fn text(value: &Value) -> Option<String> {
-        match value {
-            Value::String(text) => Some(text.clone()),
-            Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
-            _ => None,
-        }
+/// `metadata.task` if the request has it, else what is recognised; in lower case.
+fn task_of(facts: &Facts<'_>) -> String {
+    match facts.metadata.get("task").and_then(as_text) {
+        Some(given) => given.trim().to_lowercase(),
+        None => (facts.task)().to_lowercase(),
     }
-    a == b || text(a).is_some_and(|a| text(b) == Some(a))
+}
+
+/// Equal, or equal as text: metadata are strings in OpenAI's API, so a rule's `1` and `true` mean the
+/// caller's `"1"` and `"true"` too, and the other way round. The case counts.
+fn same(a: &Value, b: &Value) -> bool {
+    a == b || as_text(a).is_some_and(|a| as_text(b) == Some(a))
+}
+
+fn as_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+        _ => None,
+    }
 }

@@ -1,0 +1,113 @@
+//! What the gateway holds while it runs.
+
+use crate::error::ApiResult;
+use crate::pool;
+use crate::snapshot::{Snapshot, SnapshotCell};
+use secrecy::SecretString;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+use tokenrouter_providers::Kind;
+use tokenrouter_routing::{LatencyTracker, ModelInfo, Pool};
+use tokenrouter_store::Store;
+use tokenrouter_upstream::{Client, Endpoint, EndpointError, Limits};
+
+/// A provider as the settings give it.
+#[derive(Clone, Debug)]
+pub struct ProviderOptions {
+    pub name: String,
+    pub kind: Kind,
+    pub base_url: String,
+    pub key: Option<SecretString>,
+    /// Models besides those that the catalog knows for this name.
+    pub models: Vec<ModelInfo>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct TimeLimits {
+    pub connect: Duration,
+    /// Until a provider begins to answer.
+    pub first_event: Duration,
+    /// Between two pieces of a streamed answer.
+    pub between_events: Duration,
+    /// How long running requests may go on after the signal to stop.
+    pub drain: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub providers: Vec<ProviderOptions>,
+    pub max_body_bytes: usize,
+    pub max_answer_bytes: usize,
+    /// How many targets one request may try.
+    pub max_attempts: usize,
+    pub time: TimeLimits,
+}
+
+/// Where a provider is reached.
+pub(crate) struct Provider {
+    pub kind: Kind,
+    pub endpoint: Endpoint,
+}
+
+pub struct App {
+    pub(crate) store: Store,
+    pub(crate) snapshot: SnapshotCell,
+    pub(crate) client: Client,
+    pub(crate) providers: HashMap<String, Provider>,
+    pub(crate) pool: Pool,
+    pub(crate) latency: LatencyTracker,
+    pub(crate) max_body_bytes: usize,
+    pub(crate) max_attempts: usize,
+    pub(crate) drain: Duration,
+    /// Set when the gateway is told to stop: readiness goes first.
+    pub(crate) stopping: AtomicBool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("provider `{name}`: {source}")]
+    Endpoint { name: String, source: EndpointError },
+    #[error(transparent)]
+    Store(#[from] tokenrouter_store::StoreError),
+}
+
+impl App {
+    /// Loads the first snapshot and lays out the candidates.
+    ///
+    /// # Errors
+    /// When a provider's address is not one, or the store cannot be read.
+    pub async fn new(store: Store, options: Options) -> Result<Arc<Self>, StartError> {
+        let mut providers = HashMap::new();
+        for provider in &options.providers {
+            let endpoint = Endpoint::new(provider.kind, &provider.base_url, provider.key.as_ref())
+                .map_err(|source| StartError::Endpoint { name: provider.name.clone(), source })?;
+            providers.insert(provider.name.clone(), Provider { kind: provider.kind, endpoint });
+        }
+        let snapshot = Snapshot::load(&store).await?;
+        let limits = Limits {
+            first_byte: options.time.first_event,
+            between_events: options.time.between_events,
+            max_answer_bytes: options.max_answer_bytes,
+        };
+        Ok(Arc::new(Self {
+            store,
+            snapshot: SnapshotCell::new(snapshot),
+            client: Client::new(options.time.connect, limits),
+            pool: pool::build(&options.providers),
+            providers,
+            latency: LatencyTracker::default(),
+            max_body_bytes: options.max_body_bytes,
+            max_attempts: options.max_attempts.max(1),
+            drain: options.time.drain,
+            stopping: AtomicBool::new(false),
+        }))
+    }
+
+    /// Makes a change to keys or rules count from the next request on.
+    pub(crate) async fn refresh(&self) -> ApiResult<()> {
+        self.snapshot.refresh(&self.store).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,68 @@
+//! Who is calling: the key in the headers, looked up by its hash.
+
+use crate::app::App;
+use crate::clock::now_ms;
+use crate::error::{ApiError, ApiResult, Code};
+use crate::snapshot::{Snapshot, WorkspaceRules};
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use http::{HeaderMap, header};
+use std::sync::Arc;
+use tokenrouter_store::{KeyRow, hash_key};
+
+/// A caller, and the rules of its workspace as they were when the request came.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    pub workspace_id: i64,
+    pub user_id: i64,
+    pub key_id: i64,
+    pub rules: Arc<WorkspaceRules>,
+}
+
+impl Caller {
+    fn of(key: &KeyRow, snapshot: &Snapshot) -> Self {
+        Self {
+            workspace_id: key.workspace_id,
+            user_id: key.user_id,
+            key_id: key.key_id,
+            rules: Arc::clone(snapshot.rules(key.workspace_id)),
+        }
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> ApiResult<Self> {
+        let hash = hash_key(presented_key(&parts.headers)?);
+        if let Some(caller) = find(app, &hash)? {
+            return Ok(caller);
+        }
+        app.snapshot.look_again(&app.store).await?;
+        find(app, &hash)?.ok_or_else(|| ApiError::new(Code::InvalidApiKey, "the API key is not valid"))
+    }
+}
+
+fn find(app: &App, hash: &[u8; 32]) -> ApiResult<Option<Caller>> {
+    let snapshot = app.snapshot.load();
+    let Some(key) = snapshot.key(hash) else { return Ok(None) };
+    if key.expires_at_ms.is_some_and(|at| at <= now_ms()) {
+        return Err(ApiError::new(Code::InvalidApiKey, "the API key has expired"));
+    }
+    Ok(Some(Caller::of(key, &snapshot)))
+}
+
+fn presented_key(headers: &HeaderMap) -> ApiResult<&str> {
+    let bearer = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, key)| key.trim());
+    bearer
+        .or_else(|| headers.get("x-api-key").and_then(|value| value.to_str().ok()).map(str::trim))
+        .filter(|key| !key.is_empty())
+        .ok_or_else(|| {
+            ApiError::new(Code::InvalidApiKey, "an API key is required: send it as `Authorization: Bearer tr_…`")
+        })
+}

@@ -1,0 +1,240 @@
+//! The one place where an error becomes a status.
+//!
+//! [`Code`] is the table of the contract's §7: the type, the status and the log level of each code.
+//! Which to use: the caller's mistake in a field → [`ApiError::parameter`]; a rule's fields →
+//! [`ApiError::validation`]; something that is not there or is another workspace's → `NotFound`; a
+//! provider's trouble → [`ApiError::provider`]; our own trouble → [`ApiError::internal`], which logs
+//! the detail and tells the caller nothing.
+
+mod provider;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde_json::Value;
+use tokenrouter_protocol::{ErrorBody, FieldError};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    InvalidJson,
+    InvalidParameter,
+    ContextLengthExceeded,
+    PreviousResponseNotFound,
+    InvalidApiKey,
+    NotFound,
+    ModelNotFound,
+    MethodNotAllowed,
+    Conflict,
+    PayloadTooLarge,
+    RequestTimeout,
+    ValidationFailed,
+    FirewallBlocked,
+    NoEligibleModel,
+    RoutingConflict,
+    ProviderKeyMissing,
+    RateLimitExceeded,
+    Internal,
+    Unavailable,
+    UpstreamError,
+    ProviderUnavailable,
+    UpstreamTimeout,
+}
+
+/// A row of the table.
+pub struct Row {
+    pub code: &'static str,
+    pub kind: &'static str,
+    pub status: u16,
+}
+
+impl Code {
+    pub const ALL: [Self; 22] = [
+        Self::InvalidJson,
+        Self::InvalidParameter,
+        Self::ContextLengthExceeded,
+        Self::PreviousResponseNotFound,
+        Self::InvalidApiKey,
+        Self::NotFound,
+        Self::ModelNotFound,
+        Self::MethodNotAllowed,
+        Self::Conflict,
+        Self::PayloadTooLarge,
+        Self::RequestTimeout,
+        Self::ValidationFailed,
+        Self::FirewallBlocked,
+        Self::NoEligibleModel,
+        Self::RoutingConflict,
+        Self::ProviderKeyMissing,
+        Self::RateLimitExceeded,
+        Self::Internal,
+        Self::Unavailable,
+        Self::UpstreamError,
+        Self::ProviderUnavailable,
+        Self::UpstreamTimeout,
+    ];
+
+    #[must_use]
+    pub fn row(self) -> Row {
+        let (code, kind, status) = match self {
+            Self::InvalidJson => ("invalid_json", "invalid_request_error", 400),
+            Self::InvalidParameter => ("invalid_parameter", "invalid_request_error", 400),
+            Self::ContextLengthExceeded => ("context_length_exceeded", "invalid_request_error", 400),
+            Self::PreviousResponseNotFound => ("previous_response_not_found", "invalid_request_error", 400),
+            Self::InvalidApiKey => ("invalid_api_key", "unauthorized_error", 401),
+            Self::NotFound => ("not_found", "not_found_error", 404),
+            Self::ModelNotFound => ("model_not_found", "not_found_error", 404),
+            Self::MethodNotAllowed => ("method_not_allowed", "invalid_request_error", 405),
+            Self::RequestTimeout => ("request_timeout", "invalid_request_error", 408),
+            Self::Conflict => ("conflict", "conflict_error", 409),
+            Self::PayloadTooLarge => ("payload_too_large", "invalid_request_error", 413),
+            Self::ValidationFailed => ("validation_failed", "validation_error", 422),
+            Self::FirewallBlocked => ("firewall_blocked", "firewall_error", 422),
+            Self::NoEligibleModel => ("no_eligible_model", "routing_error", 422),
+            Self::RoutingConflict => ("routing_conflict", "routing_error", 422),
+            Self::ProviderKeyMissing => ("provider_key_missing", "routing_error", 422),
+            Self::RateLimitExceeded => ("rate_limit_exceeded", "rate_limit_error", 429),
+            Self::Internal => ("internal_error", "internal_error", 500),
+            Self::UpstreamError => ("upstream_error", "provider_error", 502),
+            Self::ProviderUnavailable => ("provider_unavailable", "provider_error", 503),
+            Self::Unavailable => ("service_unavailable", "internal_error", 503),
+            Self::UpstreamTimeout => ("upstream_timeout", "provider_error", 504),
+        };
+        Row { code, kind, status }
+    }
+}
+
+/// An error on its way to the caller.
+#[derive(Clone, Debug)]
+pub struct ApiError {
+    pub code: Code,
+    pub message: String,
+    pub param: Option<String>,
+    pub provider: Option<String>,
+    pub errors: Option<Value>,
+    pub retry_after_seconds: Option<u64>,
+    pub request_id: Option<String>,
+}
+
+pub type ApiResult<T> = Result<T, ApiError>;
+
+impl ApiError {
+    #[must_use]
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            param: None,
+            provider: None,
+            errors: None,
+            retry_after_seconds: None,
+            request_id: None,
+        }
+    }
+
+    #[must_use]
+    pub fn parameter(param: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { param: Some(param.into()), ..Self::new(Code::InvalidParameter, message) }
+    }
+
+    #[must_use]
+    pub fn not_found(what: &str) -> Self {
+        Self::new(Code::NotFound, format!("there is no {what}"))
+    }
+
+    /// A rule or key whose fields are not valid: the messages for each field.
+    #[must_use]
+    pub fn validation(errors: Vec<(String, String)>) -> Self {
+        let message = match errors.as_slice() {
+            [(_, message)] => message.clone(),
+            many => format!("{} fields are not valid: {}", many.len(), names(many)),
+        };
+        let param = errors.first().map(|(field, _)| field.clone());
+        let mut map = tokenrouter_protocol::Object::new();
+        for (field, message) in errors {
+            if let Value::Array(list) = map.entry(field).or_insert_with(|| Value::Array(Vec::new())) {
+                list.push(Value::String(message));
+            }
+        }
+        Self { param, errors: Some(Value::Object(map)), ..Self::new(Code::ValidationFailed, message) }
+    }
+
+    /// Our own trouble: the detail is logged, the caller learns only that it was ours.
+    pub fn internal(detail: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%detail, "internal error");
+        Self::new(Code::Internal, "something went wrong inside the gateway; the request id finds it in the log")
+    }
+
+    #[must_use]
+    pub fn with_request_id(mut self, request_id: &str) -> Self {
+        self.request_id = Some(request_id.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.code.row().status
+    }
+
+    /// The object under `error`.
+    #[must_use]
+    pub fn body(&self) -> ErrorBody {
+        let row = self.code.row();
+        ErrorBody {
+            kind: row.kind.to_owned(),
+            code: row.code.to_owned(),
+            message: self.message.clone(),
+            param: self.param.clone(),
+            provider: self.provider.clone(),
+            http_status: row.status,
+            request_id: self.request_id.clone(),
+            errors: self.errors.clone(),
+        }
+    }
+}
+
+fn names(errors: &[(String, String)]) -> String {
+    let mut names: Vec<&str> = errors.iter().map(|(field, _)| field.as_str()).collect();
+    names.dedup();
+    names.join(", ")
+}
+
+impl From<FieldError> for ApiError {
+    fn from(error: FieldError) -> Self {
+        let param = (!error.param.is_empty()).then_some(error.param);
+        Self { param, ..Self::new(Code::InvalidParameter, error.message) }
+    }
+}
+
+impl From<tokenrouter_store::StoreError> for ApiError {
+    /// Trouble with the database is 503, never 401 and never 404.
+    fn from(error: tokenrouter_store::StoreError) -> Self {
+        tracing::error!(%error, "the store failed");
+        let mut api = Self::new(Code::Unavailable, "the gateway cannot reach its database just now");
+        api.retry_after_seconds = Some(1);
+        api
+    }
+}
+
+impl IntoResponse for ApiError {
+    /// With no request id yet, the error travels in the extensions: the middleware that knows the id
+    /// writes it out.
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let Some(request_id) = self.request_id.clone() else {
+            let mut response = status.into_response();
+            response.extensions_mut().insert(self);
+            return response;
+        };
+        let mut response = (status, axum::Json(serde_json::json!({ "error": self.body() }))).into_response();
+        let headers = response.headers_mut();
+        if let Ok(value) = HeaderValue::from_str(&request_id) {
+            headers.insert("x-request-id", value);
+        }
+        if let Some(seconds) = self.retry_after_seconds {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

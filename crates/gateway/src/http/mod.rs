@@ -1,0 +1,59 @@
+//! HTTP in: one file a resource.
+
+mod body;
+mod firewall_rules;
+mod health;
+mod models;
+mod replay;
+mod request_id;
+mod responses;
+mod route;
+mod routing_rules;
+mod rule_fields;
+pub(crate) mod sse;
+
+use crate::app::App;
+use crate::error::{ApiError, Code};
+use axum::Router;
+use axum::routing::{get, post};
+use std::sync::Arc;
+
+/// Every route of the gateway.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/v1/responses", post(responses::create_response))
+        .route(
+            "/v1/responses/{id}",
+            get(responses::get_response).post(responses::replay_response).delete(responses::delete_response),
+        )
+        .route("/v1/responses/{id}/input_items", get(responses::list_input_items))
+        .route("/v1/responses/{id}/cancel", post(responses::cancel_response))
+        .route("/v1/route", post(route::route_request))
+        .route("/v1/models", get(models::list_models))
+        .route("/v1/models/{*id}", get(models::get_model))
+        .route("/v1/routing-rules", get(routing_rules::list_routing_rules).post(routing_rules::create_routing_rule))
+        .route(
+            "/v1/routing-rules/{id}",
+            get(routing_rules::get_routing_rule)
+                .patch(routing_rules::update_routing_rule)
+                .delete(routing_rules::delete_routing_rule),
+        )
+        .route(
+            "/v1/firewall-rules",
+            get(firewall_rules::list_firewall_rules).post(firewall_rules::create_firewall_rule),
+        )
+        .route(
+            "/v1/firewall-rules/{id}",
+            get(firewall_rules::get_firewall_rule)
+                .patch(firewall_rules::update_firewall_rule)
+                .delete(firewall_rules::delete_firewall_rule),
+        )
+        .route("/healthz", get(health::check_health))
+        .route("/readyz", get(health::check_readiness))
+        .fallback(async || ApiError::not_found("such path; the API is under /v1"))
+        .method_not_allowed_fallback(async || {
+            ApiError::new(Code::MethodNotAllowed, "this path does not answer to that method")
+        })
+        .layer(axum::middleware::from_fn(request_id::assign))
+        .with_state(app)
+}

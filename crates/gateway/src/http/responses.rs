@@ -1,0 +1,179 @@
+//! `/v1/responses`.
+
+use super::body::read_json;
+use super::replay;
+use super::request_id::RequestId;
+use crate::app::App;
+use crate::auth::Caller;
+use crate::error::{ApiError, ApiResult};
+use crate::pipeline::{self, Delivery, DeliveryBody};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Extension, Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tokenrouter_protocol::Request;
+use tokenrouter_store::StoredResponse;
+
+pub(super) async fn create_response(
+    State(app): State<Arc<App>>,
+    Extension(request_id): Extension<RequestId>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> ApiResult<Response> {
+    let request = Request::parse(read_json(&app, &headers, body).await?)?;
+    let delivery = pipeline::run(&app, &caller, &request_id.0, request).await?;
+    Ok(deliver(delivery))
+}
+
+fn deliver(delivery: Delivery) -> Response {
+    let mut response = match delivery.body {
+        DeliveryBody::Plain(bytes) => json_bytes(bytes),
+        DeliveryBody::Stream(stream) => event_stream(Body::from_stream(*stream)),
+    };
+    let headers = response.headers_mut();
+    for (name, value) in [("x-tokenrouter-provider", delivery.provider), ("x-tokenrouter-model", delivery.model)] {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(name, value);
+        }
+    }
+    response
+}
+
+fn json_bytes(bytes: Bytes) -> Response {
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], bytes).into_response()
+}
+
+fn event_stream(body: Body) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+    ];
+    (headers, body).into_response()
+}
+
+async fn find(app: &App, caller: &Caller, id: &str) -> ApiResult<StoredResponse> {
+    app.store
+        .get_response(caller.workspace_id, id)
+        .await?
+        .ok_or_else(|| ApiError::not_found("such response, or it was not stored"))
+}
+
+#[derive(Deserialize)]
+pub(super) struct RetrieveQuery {
+    stream: Option<String>,
+}
+
+pub(super) async fn get_response(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(query): Query<RetrieveQuery>,
+) -> ApiResult<Response> {
+    let stored = find(&app, &caller, &id).await?;
+    if query.stream.as_deref() == Some("true") {
+        return replayed(&stored);
+    }
+    Ok(json_bytes(stored.body))
+}
+
+/// Gives a stored response again, plain or as events; no provider is called.
+pub(super) async fn replay_response(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> ApiResult<Response> {
+    let stream = match read_json(&app, &headers, body).await {
+        Ok(Value::Object(object)) => match object.get("stream") {
+            None | Some(Value::Null) => false,
+            Some(Value::Bool(stream)) => *stream,
+            Some(_) => return Err(ApiError::parameter("stream", "`stream` must be a boolean")),
+        },
+        Ok(_) => return Err(ApiError::parameter("", "the body must be a JSON object")),
+        // No body at all asks for the plain response.
+        Err(error) if error.message.starts_with("the body is empty") => false,
+        Err(error) => return Err(error),
+    };
+    let stored = find(&app, &caller, &id).await?;
+    if stream { replayed(&stored) } else { Ok(json_bytes(stored.body)) }
+}
+
+fn replayed(stored: &StoredResponse) -> ApiResult<Response> {
+    let response: Value = serde_json::from_slice(&stored.body).map_err(|e| ApiError::internal(&e))?;
+    Ok(event_stream(Body::from(replay::events(response))))
+}
+
+pub(super) async fn delete_response(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> ApiResult<Json<Value>> {
+    if !app.store.delete_response(caller.workspace_id, &id).await? {
+        return Err(ApiError::not_found("such response, or it was not stored"));
+    }
+    Ok(Json(json!({ "id": id, "object": "response", "deleted": true })))
+}
+
+/// Only a response in the background can be cancelled, and this version runs none.
+pub(super) async fn cancel_response(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> ApiResult<Json<Value>> {
+    find(&app, &caller, &id).await?;
+    Err(ApiError::parameter("id", "only a response that runs in the background can be cancelled"))
+}
+
+#[derive(Deserialize)]
+pub(super) struct PageQuery {
+    after: Option<String>,
+    limit: Option<String>,
+    order: Option<String>,
+}
+
+/// The input items of a response, newest first unless `order=asc`, as in the OpenAI API.
+pub(super) async fn list_input_items(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(page): Query<PageQuery>,
+) -> ApiResult<Json<Value>> {
+    let limit = match page.limit.as_deref().map(str::parse::<usize>) {
+        None => 20,
+        Some(Ok(limit)) if (1..=100).contains(&limit) => limit,
+        Some(_) => return Err(ApiError::parameter("limit", "`limit` must be a whole number from 1 to 100")),
+    };
+    let ascending = match page.order.as_deref() {
+        None | Some("desc") => false,
+        Some("asc") => true,
+        Some(_) => return Err(ApiError::parameter("order", "`order` must be asc or desc")),
+    };
+    let stored = find(&app, &caller, &id).await?;
+    let mut items: Vec<Value> = serde_json::from_slice(&stored.input).map_err(|e| ApiError::internal(&e))?;
+    if !ascending {
+        items.reverse();
+    }
+    if let Some(after) = page.after {
+        let Some(at) = items.iter().position(|item| item["id"] == after.as_str()) else {
+            return Err(ApiError::parameter("after", format!("there is no item `{after}` in this list")));
+        };
+        items.drain(..=at);
+    }
+    let has_more = items.len() > limit;
+    items.truncate(limit);
+    let id_of = |item: Option<&Value>| item.map_or(Value::Null, |item| item["id"].clone());
+    Ok(Json(json!({
+        "object": "list",
+        "first_id": id_of(items.first()),
+        "last_id": id_of(items.last()),
+        "has_more": has_more,
+        "data": items,
+    })))
+}

@@ -1,0 +1,96 @@
+//! The life of a request, from a parsed request to what is delivered. Every surface passes through
+//! [`run`]; a surface is a codec at the two ends.
+
+mod dispatch;
+mod history;
+mod plain;
+mod plan;
+mod record;
+mod screen;
+mod stream;
+
+pub(crate) use plan::explain;
+pub(crate) use stream::ResponseStream;
+
+use crate::app::App;
+use crate::auth::Caller;
+use crate::error::{ApiError, ApiResult};
+use bytes::Bytes;
+use record::Record;
+use std::sync::Arc;
+use tokenrouter_protocol::Request;
+
+/// What goes out, and what the headers tell.
+pub(crate) struct Delivery {
+    pub provider: String,
+    pub model: String,
+    pub body: DeliveryBody,
+}
+
+pub(crate) enum DeliveryBody {
+    /// The response as JSON.
+    Plain(Bytes),
+    /// The response as server-sent events.
+    Stream(Box<ResponseStream>),
+}
+
+/// Takes a request through its stages. Whatever happens, one ledger entry is written.
+///
+/// # Errors
+/// Any of the contract's §7, before the first byte has gone out.
+pub(crate) async fn run(app: &Arc<App>, caller: &Caller, request_id: &str, request: Request) -> ApiResult<Delivery> {
+    let mut record = Record::begin(Arc::clone(app), caller, request_id, &request);
+    match road(caller, &mut record, request).await {
+        Ok(Ready::Plain { provider, model, body }) => Ok(Delivery { provider, model, body: DeliveryBody::Plain(body) }),
+        Ok(Ready::Stream(start)) => {
+            let (provider, model) = (record.told.provider.clone(), record.told.model.clone());
+            let stream = ResponseStream::new(record, *start);
+            Ok(Delivery { provider, model, body: DeliveryBody::Stream(Box::new(stream)) })
+        }
+        Err(error) => {
+            let error = error.with_request_id(request_id);
+            record.settle_failure(&error).await;
+            Err(error)
+        }
+    }
+}
+
+enum Ready {
+    Plain { provider: String, model: String, body: Bytes },
+    Stream(Box<stream::Start>),
+}
+
+async fn road(caller: &Caller, record: &mut Record, mut request: Request) -> ApiResult<Ready> {
+    refuse_what_is_not_there_yet(&request)?;
+    let app = Arc::clone(&record.app);
+    // Rules look at what the caller says now, not at the turns before.
+    let facts = plan::Facts::of(&request);
+    let own_input = request.input.len();
+    history::expand(&app.store, caller.workspace_id, &mut request).await?;
+    let plan = plan::decide(&app, &caller.rules.routing, &request, &facts)?;
+    record.planned(&plan);
+    screen::prompt(&caller.rules.firewall, &mut request, &mut record.tally)?;
+    let first_own = request.input.len() - own_input;
+    record.keep_input(&request, first_own);
+    let answered = dispatch::dispatch(&app, &plan.targets, &request, record).await?;
+    record.chosen(&answered);
+    let screen = screen::ResponseScreen::new(Arc::clone(&caller.rules.firewall));
+    match answered.answer {
+        dispatch::Answered::Plain(events) => plain::finish(record, &request, screen, events).await,
+        dispatch::Answered::Stream { first, events, decoder } => {
+            let response = record.begin_response(&request);
+            Ok(Ready::Stream(Box::new(stream::Start { response, screen, first, events, decoder })))
+        }
+    }
+}
+
+fn refuse_what_is_not_there_yet(request: &Request) -> ApiResult<()> {
+    if request.background {
+        return Err(ApiError::parameter("background", "`background` is not supported by this version"));
+    }
+    if request.conversation.is_some() {
+        let message = "`conversation` is not supported by this version; use `previous_response_id`";
+        return Err(ApiError::parameter("conversation", message));
+    }
+    Ok(())
+}

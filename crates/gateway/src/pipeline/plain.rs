@@ -1,0 +1,49 @@
+//! A plain answer: the same events as a stream's, all at once.
+
+use super::record::{Outcome, Record};
+use super::screen::{ResponseScreen, blocked_error};
+use super::{Ready, dispatch};
+use crate::clock::now_ms;
+use crate::error::{ApiError, ApiResult};
+use bytes::Bytes;
+use tokenrouter_protocol::{Assembler, Ending, FinishReason, ModelEvent, Request};
+use tokenrouter_upstream::Failure;
+
+pub(super) async fn finish(
+    record: &mut Record,
+    request: &Request,
+    mut screen: ResponseScreen,
+    events: Vec<ModelEvent>,
+) -> ApiResult<Ready> {
+    let mut assembler = Assembler::new(record.begin_response(request));
+    assembler.keep_events(false);
+    let mut sink = Vec::new();
+    let mut screened = Vec::with_capacity(events.len());
+    for event in events {
+        screen.pass(event, &mut record.tally, &mut screened).map_err(|blocked| blocked_error(&blocked))?;
+    }
+    let mut reason = None;
+    for event in screened {
+        match event {
+            ModelEvent::Finished(finish) => reason = Some(finish),
+            ModelEvent::Failed(error) => {
+                return Err(ApiError::provider(&record.told.provider, &Failure::reported(error, None)));
+            }
+            other => assembler.push(other, &mut sink),
+        }
+    }
+    let Some(reason) = reason else {
+        let truncated = dispatch::garbage(tokenrouter_providers::DecodeError::Truncated);
+        return Err(ApiError::provider(&record.told.provider, &truncated));
+    };
+    assembler.end(Ending::Finished(reason), now_ms() / 1_000, &mut sink);
+    let mut response = assembler.into_response();
+    record.conclude(&mut response);
+    let body: Bytes = serde_json::to_vec(&response).map_err(|e| ApiError::internal(&e))?.into();
+    record.settle(outcome(reason), None, Some(body.clone())).await?;
+    Ok(Ready::Plain { provider: record.told.provider.clone(), model: record.told.model.clone(), body })
+}
+
+pub(super) fn outcome(reason: FinishReason) -> Outcome {
+    if reason == FinishReason::Completed { Outcome::Completed } else { Outcome::Incomplete }
+}

@@ -1,0 +1,260 @@
+//! Stages 4 and 5: routing rules, then the choice of targets.
+
+use super::record::{Source, Warning};
+use crate::app::App;
+use crate::error::{ApiError, ApiResult, Code};
+use serde_json::{Value, json};
+use std::cell::OnceCell;
+use tokenrouter_protocol::{Item, Object, OutputValue, Part, Request, Role, TextFormat};
+use tokenrouter_routing::{
+    self as routing, Decision, Mode, ModelRequest, Needs, SelectError, Target, TaskGuess, TaskInput,
+};
+
+/// What the rules look at: the caller's own words, before any history is put in front of them.
+pub(super) struct Facts {
+    user_texts: Vec<String>,
+    has_images: bool,
+}
+
+impl Facts {
+    pub fn of(request: &Request) -> Self {
+        let mut facts = Self { user_texts: Vec::new(), has_images: false };
+        for item in &request.input {
+            let Item::Message(message) = item else { continue };
+            if message.role != Role::User {
+                continue;
+            }
+            for part in &message.content {
+                match part {
+                    Part::Text { text, .. } => facts.user_texts.push(text.clone()),
+                    Part::Image { .. } => facts.has_images = true,
+                    _ => {}
+                }
+            }
+        }
+        facts
+    }
+}
+
+/// What was decided, and why.
+pub(super) struct Plan {
+    pub mode: Mode,
+    pub task: String,
+    pub confidence: f32,
+    pub rules: Vec<i64>,
+    pub warnings: Vec<Warning>,
+    /// Best first.
+    pub targets: Vec<Target>,
+}
+
+pub(super) fn decide(app: &App, rules: &routing::RoutingRules, request: &Request, facts: &Facts) -> ApiResult<Plan> {
+    let (plan, decision) = consider(app, rules, request, facts)?;
+    let decision = decision.map_err(|error| select_error(error, &plan.asked))?;
+    let mut warnings = plan.warnings;
+    warnings.extend(decision.warnings.into_iter().map(|message| Warning::new(Source::Router, None, message)));
+    Ok(Plan {
+        mode: plan.mode,
+        task: plan.task,
+        confidence: decision.confidence,
+        rules: plan.rules,
+        warnings,
+        targets: decision.targets,
+    })
+}
+
+struct Considered {
+    mode: Mode,
+    task: String,
+    rules: Vec<i64>,
+    warnings: Vec<Warning>,
+    asked: String,
+}
+
+fn consider(
+    app: &App,
+    rules: &routing::RoutingRules,
+    request: &Request,
+    facts: &Facts,
+) -> ApiResult<(Considered, Result<Decision, SelectError>)> {
+    let asked = asked(app, request)?;
+    let mode = asked.mode.unwrap_or(Mode::Balance);
+    let texts: Vec<&str> = facts.user_texts.iter().map(String::as_str).collect();
+    let guess: OnceCell<TaskGuess> = OnceCell::new();
+    let guess_task = || *guess.get_or_init(|| recognise(request, facts));
+    let recognised = || guess_task().task.as_str();
+    let rule_facts = routing::Facts { input_text: &texts, metadata: &request.metadata, mode, task: &recognised };
+    let rule_plan = rules.plan(&rule_facts);
+    let mode = rule_plan.mode.as_ref().map_or(mode, |set| set.value);
+    let guess = guess_task();
+    let task = match request.metadata.get("task").and_then(Value::as_str) {
+        Some(given) => given.to_owned(),
+        None => guess.task.as_str().to_owned(),
+    };
+    let (provider_by_rule, model_by_rule) = (rule_plan.provider.is_some(), rule_plan.model.is_some());
+    // A rule's model may be written as any model string: `gpt-4o`, `openai/gpt-4o`.
+    let ruled_model = match &rule_plan.model {
+        Some(set) => Some(parse_model(app, Some(&set.value), "model")?),
+        None => None,
+    };
+    let model = ruled_model.as_ref().map_or(asked.model.clone(), |m| m.model.clone());
+    let mut provider = rule_plan
+        .provider
+        .as_ref()
+        .map(|set| set.value.clone())
+        .or_else(|| ruled_model.as_ref().and_then(|m| m.provider.clone()));
+    if provider.is_none() && !model_by_rule {
+        provider.clone_from(&asked.provider);
+    }
+    let select = routing::Request {
+        provider,
+        model,
+        mode,
+        needs: needs(request, facts, guess),
+        provider_by_rule,
+        model_by_rule,
+    };
+    let decision = routing::select(&app.pool, &select, &app.latency);
+    let warnings =
+        rule_plan.warnings.into_iter().map(|w| Warning::new(Source::RoutingRule, Some(w.rule_id), w.message)).collect();
+    let asked = request.model.clone().unwrap_or_else(|| "auto".to_owned());
+    Ok((Considered { mode, task, rules: rule_plan.matched, warnings, asked }, decision))
+}
+
+/// The model string, and what `router_mode`, `router_model` and `router_provider` change of it.
+fn asked(app: &App, request: &Request) -> ApiResult<ModelRequest> {
+    let mut asked = match &request.router.model {
+        Some(model) => parse_model(app, Some(model), "router_model")?,
+        None => parse_model(app, request.model.as_deref(), "model")?,
+    };
+    if let Some(provider) = &request.router.provider {
+        asked.provider = Some(provider.clone());
+    }
+    if let Some(mode) = &request.router.mode {
+        asked.mode = Some(Mode::parse(mode).ok_or_else(|| {
+            let message = format!("`router_mode` must be one of balance, cost, quality, latency, not `{mode}`");
+            ApiError::parameter("router_mode", message)
+        })?);
+    }
+    Ok(asked)
+}
+
+fn parse_model(app: &App, model: Option<&str>, param: &str) -> ApiResult<ModelRequest> {
+    routing::parse_model(model, |name| app.pool.has_provider(name))
+        .map_err(|error| ApiError::parameter(param, error.to_string()))
+}
+
+fn recognise(request: &Request, facts: &Facts) -> TaskGuess {
+    routing::recognise(&TaskInput {
+        last_user: facts.user_texts.last().map_or("", String::as_str),
+        instructions: request.instructions.as_deref().unwrap_or(""),
+        has_tools: !request.tools.is_empty(),
+        has_schema: !matches!(request.text.format, TextFormat::Text),
+        has_images: facts.has_images,
+    })
+}
+
+fn needs(request: &Request, facts: &Facts, guess: TaskGuess) -> Needs {
+    let mut bytes = request.instructions.as_deref().map_or(0, str::len);
+    let (mut images, mut files) = (facts.has_images, false);
+    let mut count = |parts: &[Part]| {
+        for part in parts {
+            match part {
+                Part::Text { text, .. } | Part::Refusal { text } => bytes += text.len(),
+                Part::Image { .. } => {
+                    images = true;
+                    bytes += 4 * IMAGE_TOKENS;
+                }
+                Part::File { file_data, .. } => {
+                    files = true;
+                    bytes += file_data.as_deref().map_or(0, str::len) / 2;
+                }
+                Part::Other(_) => {}
+            }
+        }
+    };
+    let mut other = 0;
+    for item in &request.input {
+        match item {
+            Item::Message(message) => count(&message.content),
+            Item::FunctionCallOutput(output) => match &output.output {
+                OutputValue::Text(text) => other += text.len(),
+                OutputValue::Parts(parts) => count(parts),
+            },
+            Item::FunctionCall(call) => other += call.arguments.len(),
+            Item::Reasoning(_) | Item::Reference(_) | Item::Other(_) => {}
+        }
+    }
+    Needs {
+        tools: !request.tools.is_empty(),
+        images,
+        files,
+        json_schema: matches!(request.text.format, TextFormat::JsonSchema { .. }),
+        reasoning: request
+            .reasoning
+            .as_ref()
+            .is_some_and(|r| r.effort.as_deref().is_some_and(|effort| effort != "none" && effort != "minimal")),
+        // Four bytes a token is what English text comes to.
+        input_tokens_estimate: ((bytes + other) / 4) as u64,
+        max_output_tokens: request.max_output_tokens,
+        task: guess.task,
+    }
+}
+
+/// A middling figure between what providers count for a small and for a large picture.
+const IMAGE_TOKENS: usize = 800;
+
+fn select_error(error: SelectError, asked: &str) -> ApiError {
+    let message = error.to_string();
+    match error {
+        SelectError::ModelNotFound { .. } => {
+            ApiError { param: Some("model".to_owned()), ..ApiError::new(Code::ModelNotFound, message) }
+        }
+        SelectError::ProviderUnknown { .. } => {
+            ApiError { param: Some("model".to_owned()), ..ApiError::new(Code::ModelNotFound, message) }
+        }
+        SelectError::NoEligible { .. } => {
+            tracing::debug!(asked, "no candidate is eligible");
+            ApiError::new(Code::NoEligibleModel, message)
+        }
+        SelectError::ProviderModelMismatch { .. } => ApiError::new(Code::RoutingConflict, message),
+        SelectError::ProviderNotConfigured { name } => {
+            ApiError { provider: Some(name), ..ApiError::new(Code::ProviderKeyMissing, message) }
+        }
+    }
+}
+
+/// The dry run: what would be decided, with every candidate that was considered.
+pub(crate) fn explain(app: &App, rules: &routing::RoutingRules, request: &Request) -> ApiResult<Object> {
+    let facts = Facts::of(request);
+    let (considered, decision) = consider(app, rules, request, &facts)?;
+    let decision = decision.map_err(|error| select_error(error, &considered.asked))?;
+    let mut warnings = considered.warnings;
+    warnings.extend(decision.warnings.iter().map(|m| Warning::new(Source::Router, None, m.clone())));
+    let candidates: Vec<Value> = decision.targets.iter().map(describe).collect();
+    let best = decision.targets.first();
+    let answer = json!({
+        "object": "route",
+        "provider": best.map(|t| t.provider.to_string()),
+        "model": best.map(|t| t.model.id.clone()),
+        "mode": considered.mode.as_str(),
+        "task": considered.task,
+        "confidence": decision.confidence,
+        "routing_rules": considered.rules,
+        "warnings": warnings,
+        "candidates": candidates,
+    });
+    match answer {
+        Value::Object(object) => Ok(object),
+        _ => Err(ApiError::internal(&"a route is an object")),
+    }
+}
+
+fn describe(target: &Target) -> Value {
+    json!({
+        "provider": target.provider.to_string(),
+        "model": target.model.id,
+        "utility": target.utility,
+        "scores": { "cost": target.scores.cost, "quality": target.scores.quality, "latency": target.scores.latency },
+        "estimated_cost_usd": target.estimated_cost_nano_usd.map(super::record::usd),
+    })
+}

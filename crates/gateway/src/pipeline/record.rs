@@ -1,0 +1,322 @@
+//! Stage 9, and what is gathered on the way to it: what the router did, for the caller
+//! (`response.tokenrouter`, contract §6) and for the ledger.
+//!
+//! **A record is settled exactly once**, also when the caller goes away: then dropping it does it.
+
+use super::dispatch::Dispatched;
+use super::plan::Plan;
+use crate::app::App;
+use crate::auth::Caller;
+use crate::clock::now_ms;
+use crate::error::{ApiError, ApiResult, Code};
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Instant;
+use tokenrouter_firewall::{Action, Tally};
+use tokenrouter_protocol::{Item, Object, Request, Response, Usage, new_ordered_id};
+use tokenrouter_routing::{Mode, Price};
+use tokenrouter_store::{LedgerEntry, StoredResponse};
+
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Source {
+    RoutingRule,
+    Firewall,
+    Router,
+    Translation,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Warning {
+    pub source: Source,
+    pub rule_id: Option<i64>,
+    pub message: String,
+}
+
+impl Warning {
+    pub fn new(source: Source, rule_id: Option<i64>, message: impl Into<String>) -> Self {
+        Self { source, rule_id, message: message.into() }
+    }
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Attempt {
+    pub provider: String,
+    pub model: String,
+    pub outcome: &'static str,
+    pub latency_ms: u64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct FirewallHit {
+    rule_id: i64,
+    action: &'static str,
+    scope: &'static str,
+    matches: u64,
+}
+
+/// `response.tokenrouter`.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct Told {
+    pub request_id: String,
+    pub provider: String,
+    pub model: String,
+    pub mode: &'static str,
+    pub task: String,
+    pub confidence: f32,
+    pub warnings: Vec<Warning>,
+    pub routing_rules: Vec<i64>,
+    firewall: Vec<FirewallHit>,
+    pub attempts: Vec<Attempt>,
+    /// Null while it is not known, and when the model's price is not.
+    cost_usd: Option<f64>,
+    latency_ms: u64,
+}
+
+/// Dollars, for a person or a program to read; sums are kept in whole nano-dollars.
+#[allow(clippy::cast_precision_loss)]
+pub(super) fn usd(nano_usd: u64) -> f64 {
+    nano_usd as f64 / 1e9
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Completed,
+    Incomplete,
+    Cancelled,
+    Blocked,
+    Failed,
+}
+
+impl Outcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Incomplete => "incomplete",
+            Self::Cancelled => "cancelled",
+            Self::Blocked => "blocked",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A request under way.
+pub(super) struct Record {
+    pub app: Arc<App>,
+    pub told: Told,
+    pub tally: Tally,
+    pub started: Instant,
+    workspace_id: i64,
+    key_id: i64,
+    created_at_ms: i64,
+    response_id: String,
+    requested_model: Option<String>,
+    previous_response_id: Option<String>,
+    stream: bool,
+    store: bool,
+    input: Bytes,
+    price: Option<Price>,
+    pub usage: Option<Usage>,
+    settled: bool,
+}
+
+impl Record {
+    pub fn begin(app: Arc<App>, caller: &Caller, request_id: &str, request: &Request) -> Self {
+        let created_at_ms = now_ms();
+        Self {
+            app,
+            told: Told { request_id: request_id.to_owned(), mode: Mode::Balance.as_str(), ..Told::default() },
+            tally: Tally::default(),
+            started: Instant::now(),
+            workspace_id: caller.workspace_id,
+            key_id: caller.key_id,
+            created_at_ms,
+            response_id: new_ordered_id("resp", created_at_ms),
+            requested_model: request.model.clone(),
+            previous_response_id: request.previous_response_id.clone(),
+            stream: request.stream,
+            store: request.store,
+            input: Bytes::new(),
+            price: None,
+            usage: None,
+            settled: false,
+        }
+    }
+
+    pub fn planned(&mut self, plan: &Plan) {
+        self.told.mode = plan.mode.as_str();
+        self.told.task.clone_from(&plan.task);
+        self.told.confidence = plan.confidence;
+        self.told.routing_rules.clone_from(&plan.rules);
+        self.told.warnings.extend(plan.warnings.iter().cloned());
+    }
+
+    /// Keeps the request's own input items, as screened, for later turns.
+    pub fn keep_input(&mut self, request: &Request, first_own: usize) {
+        if !self.store {
+            return;
+        }
+        let own = request.input.get(first_own..).unwrap_or_default();
+        let mut items: Vec<Item> = own.to_vec();
+        items.iter_mut().for_each(Item::ensure_id);
+        self.input = serde_json::to_vec(&items).unwrap_or_default().into();
+    }
+
+    pub fn chosen(&mut self, dispatched: &Dispatched) {
+        self.told.provider.clone_from(&dispatched.provider);
+        self.told.model.clone_from(&dispatched.model.id);
+        self.price = dispatched.model.price;
+        let losses = dispatched
+            .losses
+            .iter()
+            .map(|loss| Warning::new(Source::Translation, None, format!("`{}`: {}", loss.param, loss.message)));
+        self.told.warnings.extend(losses);
+    }
+
+    pub fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The response as it stands when the answer begins.
+    pub fn begin_response(&self, request: &Request) -> Response {
+        let model = self.told.model.clone();
+        let mut response = Response::begin(request, self.response_id.clone(), model, self.created_at_ms / 1_000);
+        self.tell(&mut response);
+        response
+    }
+
+    /// Writes what is known by now into the response.
+    fn tell(&self, response: &mut Response) {
+        response.tokenrouter = serde_json::to_value(&self.told).unwrap_or_default();
+        add_metadata(&mut response.metadata, &self.told);
+    }
+
+    /// Takes in what is known at the end, and writes it into the response.
+    pub fn conclude(&mut self, response: &mut Response) {
+        self.usage = response.usage;
+        self.gather();
+        self.tell(response);
+    }
+
+    fn gather(&mut self) {
+        self.told.latency_ms = self.elapsed_ms();
+        self.told.cost_usd = self.cost_nano_usd().map(usd);
+        if self.told.firewall.is_empty() {
+            for hit in self.tally.iter() {
+                let (action, scope) = (hit.action.as_str(), hit.scope.as_str());
+                if hit.action == Action::Warn {
+                    let message = format!("firewall rule \"{}\" matched the {scope}", hit.name);
+                    self.told.warnings.push(Warning::new(Source::Firewall, Some(hit.rule_id), message));
+                }
+                self.told.firewall.push(FirewallHit { rule_id: hit.rule_id, action, scope, matches: hit.matches });
+            }
+        }
+    }
+
+    fn cost_nano_usd(&self) -> Option<u64> {
+        let (price, usage) = (self.price.as_ref()?, self.usage?);
+        Some(price.cost(&tokenrouter_routing::TokenUsage {
+            uncached_input: usage.uncached_input,
+            cache_read: usage.cache_read,
+            cache_write: usage.cache_write,
+            output: usage.output,
+        }))
+    }
+
+    /// Writes the ledger entry and, if it is to be stored, the response. Comes back when both are
+    /// durable.
+    pub async fn settle(&mut self, outcome: Outcome, error: Option<&ApiError>, body: Option<Bytes>) -> ApiResult<()> {
+        let entry = self.entry(outcome, error);
+        let stored = body.filter(|_| self.store).map(|body| StoredResponse {
+            id: self.response_id.clone(),
+            workspace_id: self.workspace_id,
+            created_at_ms: self.created_at_ms,
+            previous_response_id: self.previous_response_id.clone(),
+            conversation_id: None,
+            body,
+            input: std::mem::take(&mut self.input),
+        });
+        self.settled = true;
+        let recorded = self.app.store.record(entry, stored).await;
+        recorded.map_err(ApiError::from)
+    }
+
+    /// For a request that ends in an error before its answer begins.
+    pub async fn settle_failure(&mut self, error: &ApiError) {
+        if self.settled {
+            return;
+        }
+        self.gather();
+        let outcome = if error.code == Code::FirewallBlocked { Outcome::Blocked } else { Outcome::Failed };
+        // The caller gets the error that there was; the store's own has been logged.
+        let _ = self.settle(outcome, Some(error), None).await;
+    }
+
+    fn entry(&self, outcome: Outcome, error: Option<&ApiError>) -> LedgerEntry {
+        let usage = self.usage.unwrap_or_default();
+        LedgerEntry {
+            request_id: self.told.request_id.clone(),
+            workspace_id: self.workspace_id,
+            key_id: self.key_id,
+            response_id: Some(self.response_id.clone()),
+            created_at_ms: self.created_at_ms,
+            latency_ms: i64::try_from(self.elapsed_ms()).unwrap_or(i64::MAX),
+            provider: some(&self.told.provider),
+            model: some(&self.told.model),
+            requested_model: self.requested_model.clone(),
+            mode: self.told.mode.to_owned(),
+            task: some(&self.told.task),
+            stream: self.stream,
+            outcome: outcome.as_str().to_owned(),
+            http_status: error.map_or(200, ApiError::status),
+            error_code: error.map(|error| error.code.row().code.to_owned()),
+            input_tokens: usage.input_total(),
+            cached_input_tokens: usage.cache_read,
+            cache_write_tokens: usage.cache_write,
+            output_tokens: usage.output,
+            reasoning_tokens: usage.reasoning,
+            cost_nano_usd: self.cost_nano_usd().map(|n| i64::try_from(n).unwrap_or(i64::MAX)),
+            decision_json: serde_json::to_string(&self.told).unwrap_or_default(),
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if self.settled {
+            return;
+        }
+        self.gather();
+        let entry = self.entry(Outcome::Cancelled, None);
+        let store = self.app.store.clone();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                if let Err(error) = store.record(entry, None).await {
+                    tracing::error!(%error, "a cancelled request could not be recorded");
+                }
+            });
+        }
+    }
+}
+
+fn some(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// Adds what the router tells to the caller's own pairs, which win.
+fn add_metadata(metadata: &mut Object, told: &Told) {
+    let mut add = |name: &str, value: Value| {
+        if !metadata.contains_key(name) || name == "warnings" && metadata[name].is_array() {
+            metadata.insert(name.to_owned(), value);
+        }
+    };
+    add("provider", told.provider.as_str().into());
+    add("routing_mode", told.mode.into());
+    add("routing_confidence", told.confidence.into());
+    add("request_id", told.request_id.as_str().into());
+    if !told.warnings.is_empty() {
+        add("warnings", told.warnings.iter().map(|w| Value::from(w.message.as_str())).collect());
+    }
+}

@@ -1,0 +1,223 @@
+//! A streamed answer: provider's events in, server-sent events out.
+//!
+//! The stream is pulled by the connection to the caller, so a slow reader slows the provider and
+//! nothing piles up; when the caller goes away everything here is dropped, which closes the
+//! connection to the provider and records what was used. **The last event goes out only when the
+//! ledger has the request.**
+
+use super::dispatch::garbage;
+use super::plain::outcome;
+use super::record::{Outcome, Record};
+use super::screen::{ResponseScreen, blocked_error};
+use crate::clock::now_ms;
+use crate::error::{ApiError, Code};
+use bytes::Bytes;
+use futures_util::Stream;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+use tokenrouter_protocol::{Assembler, Ending, ModelEvent, Response, ResponseEvent};
+use tokenrouter_providers::StreamDecoder;
+use tokenrouter_upstream::{EventStream, Failure};
+
+/// What a stream begins with.
+pub(super) struct Start {
+    pub response: Response,
+    pub screen: ResponseScreen,
+    pub first: Vec<ModelEvent>,
+    pub events: Box<EventStream>,
+    pub decoder: Box<StreamDecoder>,
+}
+
+/// The body of a streamed response.
+pub(crate) struct ResponseStream(Pin<Box<dyn Stream<Item = Result<Bytes, Infallible>> + Send>>);
+
+impl ResponseStream {
+    pub(super) fn new(record: Record, start: Start) -> Self {
+        let run = Run {
+            record,
+            screen: start.screen,
+            assembler: Assembler::new(start.response),
+            events: start.events,
+            decoder: start.decoder,
+            decoded: start.first,
+            screened: Vec::new(),
+            out: Vec::new(),
+            begun: false,
+            ended: false,
+            first_at: Instant::now(),
+        };
+        Self(Box::pin(futures_util::stream::unfold(run, |mut run| async move {
+            run.next().await.map(|bytes| (Ok(bytes), run))
+        })))
+    }
+}
+
+impl Stream for ResponseStream {
+    type Item = Result<Bytes, Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.as_mut().poll_next(context)
+    }
+}
+
+struct Run {
+    record: Record,
+    screen: ResponseScreen,
+    assembler: Assembler,
+    events: Box<EventStream>,
+    decoder: Box<StreamDecoder>,
+    decoded: Vec<ModelEvent>,
+    screened: Vec<ModelEvent>,
+    out: Vec<ResponseEvent>,
+    begun: bool,
+    ended: bool,
+    first_at: Instant,
+}
+
+/// Why the answer is over.
+enum Over {
+    Ending(Ending),
+    Error(Outcome, ApiError),
+}
+
+impl Run {
+    /// The next bytes for the caller; none after the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        if self.ended {
+            return None;
+        }
+        let mut bytes = Vec::with_capacity(512);
+        if !self.begun {
+            self.begun = true;
+            self.assembler.begin(&mut self.out);
+        }
+        loop {
+            if let Some(over) = self.take_decoded() {
+                self.finish(over, &mut bytes).await;
+                return Some(bytes.into());
+            }
+            self.write_out(&mut bytes);
+            // What has arrived already goes out in one piece.
+            match self.events.ready() {
+                Ok(Some(event)) => {
+                    if let Err(error) = self.decoder.event(&event.name, &event.data, &mut self.decoded) {
+                        let over = self.failure(&garbage(error));
+                        self.finish(over, &mut bytes).await;
+                        return Some(bytes.into());
+                    }
+                    continue;
+                }
+                Ok(None) if !bytes.is_empty() => return Some(bytes.into()),
+                Ok(None) => {}
+                Err(failure) => {
+                    let over = self.failure(&failure);
+                    self.finish(over, &mut bytes).await;
+                    return Some(bytes.into());
+                }
+            }
+            let step = match self.events.next().await {
+                Ok(Some(event)) => self.decoder.event(&event.name, &event.data, &mut self.decoded).map_err(garbage),
+                Ok(None) => self.decoder.end(&mut self.decoded).map_err(garbage).and_then(|()| {
+                    let over =
+                        self.decoded.iter().any(|e| matches!(e, ModelEvent::Finished(_) | ModelEvent::Failed(_)));
+                    if over { Ok(()) } else { Err(garbage(tokenrouter_providers::DecodeError::Truncated)) }
+                }),
+                Err(failure) => Err(failure),
+            };
+            if let Err(failure) = step {
+                let over = self.failure(&failure);
+                self.finish(over, &mut bytes).await;
+                return Some(bytes.into());
+            }
+        }
+    }
+
+    /// Screens and assembles what has been decoded. Says so when the answer is over.
+    fn take_decoded(&mut self) -> Option<Over> {
+        for event in self.decoded.drain(..) {
+            let passed = self.screen.pass(event, &mut self.record.tally, &mut self.screened);
+            for event in self.screened.drain(..) {
+                match event {
+                    ModelEvent::Finished(reason) => return Some(Over::Ending(Ending::Finished(reason))),
+                    ModelEvent::Failed(error) => {
+                        let failure = Failure::reported(error, None);
+                        let error = ApiError::provider(&self.record.told.provider, &failure);
+                        return Some(Over::Error(Outcome::Failed, error));
+                    }
+                    other => self.assembler.push(other, &mut self.out),
+                }
+            }
+            if let Err(blocked) = passed {
+                return Some(Over::Error(Outcome::Blocked, blocked_error(&blocked)));
+            }
+        }
+        None
+    }
+
+    fn failure(&self, failure: &Failure) -> Over {
+        tracing::warn!(
+            request_id = %self.record.told.request_id, provider = %self.record.told.provider,
+            class = ?failure.class, kind = %failure.error.kind, "a stream broke off"
+        );
+        Over::Error(Outcome::Failed, ApiError::provider(&self.record.told.provider, failure))
+    }
+
+    /// Ends the response, records it, and only then lets its last event out.
+    async fn finish(&mut self, over: Over, bytes: &mut Vec<u8>) {
+        self.ended = true;
+        let (ending, outcome, error) = match over {
+            Over::Ending(ending) => {
+                let outcome = match &ending {
+                    Ending::Finished(reason) => outcome(*reason),
+                    Ending::Failed(_) => Outcome::Failed,
+                };
+                (ending, outcome, None)
+            }
+            Over::Error(outcome, error) => {
+                let error = error.with_request_id(&self.record.told.request_id);
+                (Ending::Failed(Box::new(error.body())), outcome, Some(error))
+            }
+        };
+        self.assembler.end(ending, now_ms() / 1_000, &mut self.out);
+        let Some(mut last) = self.out.pop() else { return };
+        let mut body = Bytes::new();
+        if let Some(response) = last.response_mut() {
+            self.record.conclude(response);
+            body = serde_json::to_vec(response).unwrap_or_default().into();
+        }
+        self.observe();
+        self.write_out(bytes);
+        let failed = error.as_ref().is_some_and(|error| error.code != Code::FirewallBlocked);
+        if let Err(trouble) = self.record.settle(outcome, error.as_ref(), Some(body)).await
+            && !failed
+            && let Some(response) = last.response_mut()
+        {
+            // What is not recorded must not look complete.
+            let trouble = trouble.with_request_id(&self.record.told.request_id);
+            response.status = tokenrouter_protocol::ResponseStatus::Failed;
+            response.completed_at = None;
+            response.error = Some(trouble.body());
+            last.turn_into_failure();
+        }
+        self.out.push(last);
+        self.write_out(bytes);
+        bytes.extend_from_slice(b"data: [DONE]\n\n");
+    }
+
+    fn write_out(&mut self, bytes: &mut Vec<u8>) {
+        for event in self.out.drain(..) {
+            crate::http::sse::write(bytes, event.kind(), &event);
+        }
+    }
+
+    /// Teaches the router how quick this target writes.
+    fn observe(&self) {
+        let Some(usage) = self.record.usage.filter(|usage| usage.output > 0) else { return };
+        #[allow(clippy::cast_precision_loss)]
+        let per_second = usage.output as f64 / self.first_at.elapsed().as_secs_f64().max(1e-4);
+        let (provider, model) = (&self.record.told.provider, &self.record.told.model);
+        self.record.app.latency.observe(provider, model, None, Some(per_second));
+    }
+}

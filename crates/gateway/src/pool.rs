@@ -1,0 +1,49 @@
+//! The models that a request may go to: what the catalog knows of every provider, what the settings
+//! add, and which of the providers are at hand.
+
+use crate::app::ProviderOptions;
+use std::collections::HashSet;
+use std::sync::Arc;
+use tokenrouter_providers::Kind;
+use tokenrouter_routing::{Candidate, Catalog, ModelInfo, Pool};
+
+pub(crate) fn build(providers: &[ProviderOptions]) -> Pool {
+    let catalog = Catalog::builtin();
+    let mut candidates = Vec::new();
+    let mut configured = HashSet::new();
+    for provider in providers {
+        configured.insert(provider.name.as_str());
+        let name: Arc<str> = provider.name.as_str().into();
+        let mut known = HashSet::new();
+        for model in &provider.models {
+            known.insert(model.id.clone());
+            candidates.push(candidate(&name, model.clone(), true));
+        }
+        for model in catalog.models() {
+            if model.provider == catalog_name(provider) && !known.contains(&model.id) {
+                candidates.push(candidate(&name, model.clone(), true));
+            }
+        }
+    }
+    // What nobody configured is known, but not ready: asking for it is answered with what is missing.
+    for model in catalog.models() {
+        if !configured.contains(model.provider.as_str()) {
+            candidates.push(candidate(&model.provider.as_str().into(), model.clone(), false));
+        }
+    }
+    Pool::new(candidates)
+}
+
+/// A provider of any name that speaks OpenAI's own API serves OpenAI's models; an
+/// `openai-compatible` one serves what the catalog has under its name.
+fn catalog_name(provider: &ProviderOptions) -> &str {
+    match provider.kind {
+        Kind::OpenAiCompatible => &provider.name,
+        kind => kind.as_str(),
+    }
+}
+
+fn candidate(provider: &Arc<str>, mut model: ModelInfo, ready: bool) -> Candidate {
+    model.provider = provider.to_string();
+    Candidate { provider: Arc::clone(provider), model: Arc::new(model), ready }
+}

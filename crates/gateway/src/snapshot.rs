@@ -1,0 +1,152 @@
+//! Keys and compiled rules of one moment, swapped whole when they change.
+
+use arc_swap::ArcSwap;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokenrouter_firewall as firewall;
+use tokenrouter_routing as routing;
+use tokenrouter_store::{FirewallRuleRow, KeyRow, RoutingRuleRow, Store, StoreError};
+use tokio::sync::Mutex;
+
+/// The rules of a workspace, ready to be used.
+pub(crate) struct WorkspaceRules {
+    pub routing: routing::RoutingRules,
+    pub firewall: Arc<firewall::RuleSet>,
+}
+
+pub(crate) struct Snapshot {
+    pub version: i64,
+    keys: HashMap<[u8; 32], KeyRow>,
+    workspaces: HashMap<i64, Arc<WorkspaceRules>>,
+    no_rules: Arc<WorkspaceRules>,
+}
+
+impl Snapshot {
+    pub async fn load(store: &Store) -> Result<Self, StoreError> {
+        let rows = store.snapshot().await?;
+        let keys = rows.keys.into_iter().map(|key| (key.hash, key)).collect();
+        let mut workspaces: HashMap<i64, (Vec<routing::RuleSpec>, Vec<firewall::RuleSpec>)> = HashMap::new();
+        for row in rows.routing_rules {
+            workspaces.entry(row.workspace_id).or_default().0.push(routing_spec(row));
+        }
+        for row in rows.firewall_rules {
+            let workspace = row.workspace_id;
+            if let Some(spec) = firewall_spec(row) {
+                workspaces.entry(workspace).or_default().1.push(spec);
+            }
+        }
+        let workspaces = workspaces
+            .into_iter()
+            .map(|(id, (routing, firewall))| (id, Arc::new(compile(id, &routing, &firewall))))
+            .collect();
+        let no_rules = Arc::new(compile(0, &[], &[]));
+        Ok(Self { version: rows.version, keys, workspaces, no_rules })
+    }
+
+    pub fn key(&self, hash: &[u8; 32]) -> Option<&KeyRow> {
+        self.keys.get(hash)
+    }
+
+    pub fn rules(&self, workspace_id: i64) -> &Arc<WorkspaceRules> {
+        self.workspaces.get(&workspace_id).unwrap_or(&self.no_rules)
+    }
+}
+
+pub(crate) fn routing_spec(row: RoutingRuleRow) -> routing::RuleSpec {
+    routing::RuleSpec {
+        id: row.id,
+        name: row.name,
+        priority: row.priority,
+        is_enabled: row.is_enabled,
+        match_json: row.match_json,
+        action_json: row.action_json,
+    }
+}
+
+/// None if the row holds a word that this version does not know.
+pub(crate) fn firewall_spec(row: FirewallRuleRow) -> Option<firewall::RuleSpec> {
+    Some(firewall::RuleSpec {
+        id: row.id,
+        name: row.name,
+        priority: row.priority,
+        is_enabled: row.is_enabled,
+        scope: firewall::Scope::parse(&row.scope)?,
+        kind: firewall::PatternKind::parse(&row.kind)?,
+        pattern: row.pattern,
+        action: firewall::Action::parse(&row.action)?,
+        replacement: row.replacement,
+    })
+}
+
+/// Rules are checked when they are made, so one that does not compile now was made by another
+/// version. A routing rule is then left out. A firewall rule is not: text that it guards must not
+/// pass, so the workspace's firewall blocks everything until the rule is mended.
+fn compile(workspace: i64, routing: &[routing::RuleSpec], firewall: &[firewall::RuleSpec]) -> WorkspaceRules {
+    let mut routing = routing.to_vec();
+    let compiled = loop {
+        match routing::RoutingRules::compile(&routing) {
+            Ok(rules) => break rules,
+            Err((id, _)) => {
+                tracing::error!(workspace, rule = id, "a stored routing rule is not valid and is left out");
+                routing.retain(|rule| rule.id != id);
+            }
+        }
+    };
+    let firewall = firewall::RuleSet::compile(firewall).unwrap_or_else(|(id, error)| {
+        tracing::error!(workspace, rule = id, %error, "a stored firewall rule is not valid: everything is blocked");
+        firewall::RuleSet::block_everything(id)
+    });
+    WorkspaceRules { routing: compiled, firewall: Arc::new(firewall) }
+}
+
+/// The current snapshot.
+pub(crate) struct SnapshotCell {
+    current: ArcSwap<Snapshot>,
+    /// When the store was last asked; held while it is asked, so that it is asked once.
+    asked: Mutex<Instant>,
+}
+
+/// How often callers with unknown keys may make us look into the store.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+impl SnapshotCell {
+    pub fn new(snapshot: Snapshot) -> Self {
+        Self { current: ArcSwap::from_pointee(snapshot), asked: Mutex::new(Instant::now()) }
+    }
+
+    pub fn load(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    pub async fn refresh(&self, store: &Store) -> Result<(), StoreError> {
+        let mut asked = self.asked.lock().await;
+        let fresh = Snapshot::load(store).await?;
+        if fresh.version >= self.current.load().version {
+            self.current.store(Arc::new(fresh));
+        }
+        *asked = Instant::now();
+        Ok(())
+    }
+
+    /// Another process (the command line) may have changed keys or rules.
+    pub async fn refresh_if_changed(&self, store: &Store) -> Result<(), StoreError> {
+        if store.config_version().await? == self.current.load().version {
+            return Ok(());
+        }
+        self.refresh(store).await
+    }
+
+    /// For a key that is not known: perhaps it was made a moment ago.
+    pub async fn look_again(&self, store: &Store) -> Result<(), StoreError> {
+        let due = {
+            let mut asked = self.asked.lock().await;
+            let due = asked.elapsed() >= LOOK_AGAIN;
+            if due {
+                *asked = Instant::now();
+            }
+            due
+        };
+        if due { self.refresh_if_changed(store).await } else { Ok(()) }
+    }
+}

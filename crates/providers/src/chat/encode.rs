@@ -1,0 +1,233 @@
+//! Our request as a chat.
+
+use crate::encode::{Context, EncodeError, to_json};
+use crate::tools::{self, Choice};
+use crate::{Kind, media};
+use serde_json::{Map, Value, json};
+use tokenrouter_protocol::{Item, Message, OutputValue, Part, Request, Role, TextFormat};
+
+pub(crate) fn encode(context: &mut Context, request: &Request) -> Result<Vec<u8>, EncodeError> {
+    let kind = context.target.kind;
+    let mut body = Map::new();
+    body.insert("model".into(), context.target.model.into());
+    let mut messages = Messages { list: Vec::new() };
+    if let Some(instructions) = request.instructions.as_deref().filter(|text| !text.is_empty()) {
+        messages.list.push(json!({"role": "system", "content": instructions}));
+    }
+    let format = response_format(context, request, &mut messages);
+    for (i, item) in request.input.iter().enumerate() {
+        messages.item(context, item, i)?;
+    }
+    body.insert("messages".into(), messages.list.into());
+    let mut put = |name: &str, value: Value| {
+        if !value.is_null() {
+            body.insert(name.to_owned(), value);
+        }
+    };
+    put("response_format", format);
+    let plan = tools::plan(context, request)?;
+    if !plan.functions.is_empty() {
+        let functions: Vec<Value> = plan
+            .functions
+            .iter()
+            .map(|function| {
+                let empty = json!({"type": "object", "properties": {}});
+                let mut inner = json!({
+                    "name": function.name,
+                    "parameters": function.tool.parameters.clone().unwrap_or(empty),
+                });
+                if let Some(description) = &function.tool.description {
+                    inner["description"] = description.as_str().into();
+                }
+                if let Some(strict) = function.tool.strict.filter(|_| kind != Kind::DeepSeek) {
+                    inner["strict"] = strict.into();
+                }
+                json!({"type": "function", "function": inner})
+            })
+            .collect();
+        put("tools", functions.into());
+        match &plan.choice {
+            Choice::Auto => {}
+            Choice::None => put("tool_choice", "none".into()),
+            Choice::Required => put("tool_choice", if kind == Kind::Mistral { "any" } else { "required" }.into()),
+            Choice::Function(name) => put("tool_choice", json!({"type": "function", "function": {"name": name}})),
+        }
+        if kind == Kind::DeepSeek {
+            context.losses.add_if(
+                request.parallel_tool_calls == Some(false),
+                "parallel_tool_calls",
+                "DeepSeek has no such field",
+            );
+        } else {
+            put("parallel_tool_calls", json!(request.parallel_tool_calls));
+        }
+    }
+    put("temperature", json!(request.temperature));
+    put("top_p", json!(request.top_p));
+    put("presence_penalty", json!(request.presence_penalty));
+    put("frequency_penalty", json!(request.frequency_penalty));
+    put("max_tokens", json!(request.max_output_tokens));
+    if context.target.stream {
+        put("stream", true.into());
+        if kind != Kind::Mistral {
+            put("stream_options", json!({"include_usage": true}));
+        }
+    }
+    if let Some(effort) = request.reasoning.as_ref().and_then(|reasoning| reasoning.effort.as_deref()) {
+        if kind == Kind::OpenAiCompatible && context.target.reasoning {
+            put("reasoning_effort", effort.into());
+        } else {
+            context.losses.add("reasoning", "this provider's models reason or do not: it has no such field");
+        }
+    }
+    let losses = &mut context.losses;
+    losses.add_if(request.top_logprobs.is_some(), "top_logprobs", "it was left out");
+    losses.add_if(request.max_tool_calls.is_some(), "max_tool_calls", "this provider has no such field");
+    losses.add_if(request.truncation.as_deref() == Some("auto"), "truncation", "this provider does not truncate");
+    losses.add_if(request.service_tier.is_some(), "service_tier", "this provider has no such field");
+    losses.add_if(request.text.verbosity.is_some(), "text.verbosity", "this provider has no such field");
+    for name in request.extra.keys().filter(|name| !name.starts_with("router_")) {
+        losses.add(name, "the field is not known; it was left out");
+    }
+    to_json(&body, 1_024)
+}
+
+fn response_format(context: &mut Context, request: &Request, messages: &mut Messages) -> Value {
+    match &request.text.format {
+        TextFormat::Text => Value::Null,
+        TextFormat::JsonObject => json!({"type": "json_object"}),
+        TextFormat::JsonSchema { schema, .. } if context.target.kind == Kind::DeepSeek => {
+            context.losses.add("text.format", "DeepSeek has no schemas: the schema was put into the instructions");
+            let text = format!("Answer with JSON that is valid by this JSON Schema, and nothing else:\n{schema}");
+            messages.list.push(json!({"role": "system", "content": text}));
+            json!({"type": "json_object"})
+        }
+        TextFormat::JsonSchema { name, description, schema, strict } => {
+            let mut inner = json!({"name": name, "schema": schema});
+            if let Some(description) = description {
+                inner["description"] = description.as_str().into();
+            }
+            if let Some(strict) = strict {
+                inner["strict"] = (*strict).into();
+            }
+            json!({"type": "json_schema", "json_schema": inner})
+        }
+    }
+}
+
+struct Messages {
+    list: Vec<Value>,
+}
+
+impl Messages {
+    fn item(&mut self, context: &mut Context, item: &Item, i: usize) -> Result<(), EncodeError> {
+        match item {
+            Item::Message(message) if message.role == Role::Assistant => {
+                let text = assistant_text(message);
+                // Text after calls of the same turn joins them.
+                self.list.push(json!({"role": "assistant", "content": text}));
+            }
+            Item::Message(message) => {
+                let role = if message.role == Role::User { "user" } else { "system" };
+                let content = content(context, &message.content, &format!("input[{i}].content"))?;
+                self.list.push(json!({"role": role, "content": content}));
+            }
+            Item::FunctionCall(call) => {
+                let call = json!({
+                    "id": context.translation.wire_call_id(&call.call_id),
+                    "type": "function",
+                    "function": {
+                        "name": context.translation.wire_name(&call.name),
+                        "arguments": if call.arguments.is_empty() { "{}" } else { &call.arguments },
+                    },
+                });
+                match self.list.last_mut().filter(|last| last["role"] == "assistant") {
+                    Some(last) => match last["tool_calls"].as_array_mut() {
+                        Some(calls) => calls.push(call),
+                        None => last["tool_calls"] = json!([call]),
+                    },
+                    None => self.list.push(json!({"role": "assistant", "content": null, "tool_calls": [call]})),
+                }
+            }
+            Item::FunctionCallOutput(output) => {
+                let content = match &output.output {
+                    OutputValue::Text(text) => Value::from(text.as_str()),
+                    OutputValue::Parts(parts) => {
+                        if parts.iter().any(|part| !matches!(part, Part::Text { .. })) {
+                            let message = "this provider takes only text as the output of a tool";
+                            return Err(EncodeError::new(format_args!("input[{i}].output"), message));
+                        }
+                        content(context, parts, &format!("input[{i}].output"))?
+                    }
+                };
+                let id = context.translation.wire_call_id(&output.call_id);
+                self.list.push(json!({"role": "tool", "tool_call_id": id, "content": content}));
+            }
+            Item::Reasoning(_) => {
+                context.losses.add(
+                    format_args!("input[{i}]"),
+                    "earlier reasoning was left out: this provider does not take it back",
+                );
+            }
+            Item::Reference(_) => {}
+            Item::Other(object) => {
+                let kind = object.get("type").and_then(Value::as_str).unwrap_or("unknown");
+                let message = format!("this provider knows no item of type `{kind}`");
+                return Err(EncodeError::new(format_args!("input[{i}]"), message));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn assistant_text(message: &Message) -> String {
+    message
+        .content
+        .iter()
+        .filter_map(|part| match part {
+            Part::Text { text, .. } | Part::Refusal { text } => Some(text.as_str()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// A text alone is a string, which every host understands; otherwise a list of parts.
+fn content(context: &mut Context, parts: &[Part], path: &str) -> Result<Value, EncodeError> {
+    if let [Part::Text { text, .. }] = parts {
+        return Ok(text.as_str().into());
+    }
+    let mut list = Vec::with_capacity(parts.len());
+    for (i, part) in parts.iter().enumerate() {
+        let path = format!("{path}[{i}]");
+        list.push(match part {
+            Part::Text { text, .. } | Part::Refusal { text } => json!({"type": "text", "text": text}),
+            Part::Image { url: Some(url), detail, .. } => {
+                if context.target.kind == Kind::Mistral {
+                    json!({"type": "image_url", "image_url": url})
+                } else if let Some(detail) = detail {
+                    json!({"type": "image_url", "image_url": {"url": url, "detail": detail}})
+                } else {
+                    json!({"type": "image_url", "image_url": {"url": url}})
+                }
+            }
+            Part::Image { .. } => {
+                return Err(EncodeError::new(
+                    path + ".file_id",
+                    "this provider knows no files of OpenAI's by `file_id`",
+                ));
+            }
+            Part::File { file_data: Some(data), filename, .. } => {
+                match media::text(media::file(data, filename.as_deref())) {
+                    Some(text) => {
+                        context.losses.add(&path, "the file was given as text: this provider takes no files");
+                        json!({"type": "text", "text": text})
+                    }
+                    None => return Err(EncodeError::new(path, "this provider takes no files other than text")),
+                }
+            }
+            Part::File { .. } => return Err(EncodeError::new(path, "this provider takes files only as `file_data`")),
+            Part::Other(_) => return Err(EncodeError::new(path, "this provider does not know this type of content")),
+        });
+    }
+    Ok(list.into())
+}

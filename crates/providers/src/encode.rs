@@ -1,0 +1,108 @@
+//! From our request to a provider's.
+
+use crate::{Kind, Translation, anthropic, chat, openai};
+use http::{HeaderName, HeaderValue};
+use std::fmt::Display;
+use tokenrouter_protocol::Request;
+
+/// Where a request goes, and what the catalog knows of the model.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    pub kind: Kind,
+    /// The provider's name in the settings.
+    pub provider: &'a str,
+    /// The model's name at the provider.
+    pub model: &'a str,
+    /// The most tokens that the model can put out; `None` if unknown.
+    pub max_output_tokens: Option<u64>,
+    /// The model can reason.
+    pub reasoning: bool,
+    /// Ask the provider to stream, whatever the caller asked of us.
+    pub stream: bool,
+}
+
+/// What to send.
+#[derive(Clone, Debug)]
+pub struct Encoded {
+    /// To append to the base URL.
+    pub path: &'static str,
+    /// Beside `content-type` and the key.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// JSON.
+    pub body: Vec<u8>,
+    pub warnings: Vec<Loss>,
+    /// What the decoder of this request's answer needs.
+    pub translation: Translation,
+}
+
+/// A field that was emulated or dropped on the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// As `input[2].content[0]`.
+    pub param: String,
+    pub message: String,
+}
+
+/// The request asks for what this provider cannot be asked: the caller's mistake.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct EncodeError {
+    pub param: String,
+    pub message: String,
+}
+
+impl EncodeError {
+    pub(crate) fn new(param: impl Display, message: impl Into<String>) -> Self {
+        Self { param: param.to_string(), message: message.into() }
+    }
+}
+
+/// The losses of one request, each param named once.
+#[derive(Debug, Default)]
+pub(crate) struct Losses(Vec<Loss>);
+
+impl Losses {
+    pub(crate) fn add(&mut self, param: impl Display, message: impl Into<String>) {
+        let (param, message) = (param.to_string(), message.into());
+        if !self.0.iter().any(|loss| loss.param == param) {
+            self.0.push(Loss { param, message });
+        }
+    }
+
+    /// Adds the loss if the field was given.
+    pub(crate) fn add_if(&mut self, given: bool, param: &str, message: &str) {
+        if given {
+            self.add(param, message);
+        }
+    }
+}
+
+/// What a wire format's encoder works with and fills.
+pub(crate) struct Context<'a> {
+    pub target: &'a Target<'a>,
+    pub losses: Losses,
+    pub translation: Translation,
+}
+
+/// # Errors
+/// When the request holds what this provider cannot be given; names the field.
+pub fn encode(target: &Target, request: &Request) -> Result<Encoded, EncodeError> {
+    let translation = Translation::new(target.kind, target.provider, target.model);
+    let mut context = Context { target, losses: Losses::default(), translation };
+    let (path, headers, body) = match target.kind {
+        Kind::OpenAi => ("/responses", Vec::new(), openai::encode(&mut context, request)?),
+        Kind::Anthropic => ("/messages", anthropic::headers(), anthropic::encode(&mut context, request)?),
+        Kind::Mistral | Kind::DeepSeek | Kind::OpenAiCompatible => {
+            ("/chat/completions", Vec::new(), chat::encode(&mut context, request)?)
+        }
+    };
+    Ok(Encoded { path, headers, body, warnings: context.losses.0, translation: context.translation })
+}
+
+/// JSON of a value that cannot fail to be written, but for a number that is not finite.
+pub(crate) fn to_json<T: serde::Serialize>(value: &T, capacity: usize) -> Result<Vec<u8>, EncodeError> {
+    let mut body = Vec::with_capacity(capacity);
+    serde_json::to_writer(&mut body, value)
+        .map_err(|_| EncodeError::new("", "the request cannot be written as JSON"))?;
+    Ok(body)
+}

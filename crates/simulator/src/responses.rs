@@ -1,0 +1,199 @@
+//! OpenAI's Responses.
+
+use crate::mind::{Prompt, Reply, reasons, tokens};
+use crate::wire::{content, event};
+use serde_json::{Value, json};
+
+pub(crate) fn parse(provider: &str, request: &Value) -> Result<Prompt, String> {
+    let model = request["model"].as_str().unwrap_or_default();
+    let mut prompt = Prompt { provider: provider.into(), model: model.into(), ..Prompt::default() };
+    if let Some(instructions) = request["instructions"].as_str() {
+        prompt.message("system", instructions.to_owned());
+    }
+    if let Some(id) = request["previous_response_id"].as_str() {
+        return Err(format!("Previous response with id '{id}' not found."));
+    }
+    match &request["input"] {
+        Value::String(text) => prompt.message("user", text.clone()),
+        Value::Array(items) => {
+            for item in items {
+                match item["type"].as_str().unwrap_or("message") {
+                    "message" => {
+                        let (text, images, files) = content(&item["content"]);
+                        prompt.images += images;
+                        prompt.files += files;
+                        prompt.message(item["role"].as_str().unwrap_or("user"), text);
+                    }
+                    "function_call_output" => prompt.tool_results.push(content(&item["output"]).0),
+                    "function_call" | "reasoning" => {}
+                    other => return Err(format!("Invalid value: '{other}'. Supported values are: 'message', …")),
+                }
+            }
+        }
+        _ => return Err("Missing required parameter: 'input'.".to_owned()),
+    }
+    for tool in request["tools"].as_array().into_iter().flatten().filter(|tool| tool["type"] == "function") {
+        prompt.tools.push((tool["name"].as_str().unwrap_or_default().to_owned(), tool["parameters"].clone()));
+    }
+    prompt.tool_choice = match &request["tool_choice"] {
+        Value::String(word) => word.clone(),
+        choice if choice["mode"] == "required" => "required".to_owned(),
+        choice => choice["name"].as_str().unwrap_or("auto").to_owned(),
+    };
+    let format = &request["text"]["format"];
+    match format["type"].as_str() {
+        Some("json_schema") => prompt.schema = Some(format["schema"].clone()),
+        Some("json_object") => prompt.json = true,
+        _ => {}
+    }
+    prompt.max_tokens = request["max_output_tokens"].as_u64().and_then(|n| usize::try_from(n).ok());
+    let effort = request["reasoning"]["effort"].as_str();
+    prompt.reasoning =
+        reasons(model) || effort.is_some_and(|effort| effort != "none") || request["reasoning"]["summary"].is_string();
+    Ok(prompt)
+}
+
+fn items(prompt: &Prompt, reply: &Reply, request: &Value) -> Vec<Value> {
+    let status = if reply.cut { "incomplete" } else { "completed" };
+    let mut items = Vec::new();
+    if let Some(thought) = &reply.thought {
+        let mut item = json!({"id": format!("rs_{:016x}", reply.seed), "type": "reasoning",
+                              "summary": [{"type": "summary_text", "text": thought}]});
+        let include = request["include"].as_array();
+        if include.is_some_and(|list| list.iter().any(|word| word == "reasoning.encrypted_content")) {
+            item["encrypted_content"] = format!("simulated-{}-{:016x}", prompt.model, reply.seed).into();
+        }
+        items.push(item);
+    }
+    if reply.calls.is_empty() {
+        items.push(
+            json!({"id": format!("msg_{:016x}", reply.seed), "type": "message", "role": "assistant", "status": status,
+            "content": [{"type": "output_text", "text": reply.text, "annotations": [], "logprobs": []}]}),
+        );
+    }
+    let last = reply.calls.len().saturating_sub(1);
+    for (i, call) in reply.calls.iter().enumerate() {
+        let status = if i == last { status } else { "completed" };
+        items.push(json!({"id": format!("fc_{:016x}{i}", reply.seed), "type": "function_call", "status": status,
+            "call_id": call.id, "name": call.name, "arguments": call.arguments}));
+    }
+    items
+}
+
+fn response(prompt: &Prompt, reply: &Reply, request: &Value) -> Value {
+    let or = |name: &str, default: Value| if request[name].is_null() { default } else { request[name].clone() };
+    json!({
+        "id": format!("resp_{:016x}", reply.seed), "object": "response", "created_at": 1_767_225_600,
+        "completed_at": null, "status": "in_progress", "background": false, "error": null, "incomplete_details": null,
+        "instructions": request["instructions"], "max_output_tokens": request["max_output_tokens"],
+        "max_tool_calls": request["max_tool_calls"], "model": prompt.model, "output": [],
+        "parallel_tool_calls": or("parallel_tool_calls", true.into()), "previous_response_id": null,
+        "reasoning": or("reasoning", json!({"effort": null, "summary": null})), "store": or("store", true.into()),
+        "temperature": or("temperature", 1.0.into()), "text": or("text", json!({"format": {"type": "text"}})),
+        "tool_choice": or("tool_choice", "auto".into()), "tools": or("tools", json!([])),
+        "top_p": or("top_p", 1.0.into()), "presence_penalty": 0.0, "frequency_penalty": 0.0, "top_logprobs": 0,
+        "truncation": or("truncation", "disabled".into()), "usage": null, "user": null, "metadata": {},
+        "service_tier": "default", "safety_identifier": null, "prompt_cache_key": null,
+    })
+}
+
+pub(crate) fn whole(prompt: &Prompt, reply: &Reply, request: &Value) -> Value {
+    let mut body = response(prompt, reply, request);
+    body["output"] = items(prompt, reply, request).into();
+    if reply.cut {
+        body["status"] = "incomplete".into();
+        body["incomplete_details"] = json!({"reason": "max_output_tokens"});
+    } else {
+        body["status"] = "completed".into();
+        body["completed_at"] = 1_767_225_601.into();
+    }
+    body["usage"] = json!({
+        "input_tokens": reply.input_tokens, "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": reply.output_tokens, "output_tokens_details": {"reasoning_tokens": reply.reasoning_tokens},
+        "total_tokens": reply.input_tokens + reply.output_tokens,
+    });
+    body
+}
+
+struct Events {
+    out: Vec<String>,
+}
+
+impl Events {
+    fn emit(&mut self, kind: &str, mut fields: Value) {
+        fields["type"] = kind.into();
+        fields["sequence_number"] = self.out.len().into();
+        self.out.push(event(kind, fields));
+    }
+}
+
+pub(crate) fn events(prompt: &Prompt, reply: &Reply, request: &Value) -> Vec<String> {
+    let mut events = Events { out: Vec::new() };
+    let begun = response(prompt, reply, request);
+    events.emit("response.created", json!({ "response": begun }));
+    events.emit("response.in_progress", json!({ "response": begun }));
+    for (index, item) in items(prompt, reply, request).iter().enumerate() {
+        let mut started = item.clone();
+        for (name, empty) in
+            [("content", json!([])), ("summary", json!([])), ("arguments", json!("")), ("status", json!("in_progress"))]
+        {
+            if !started[name].is_null() {
+                started[name] = empty;
+            }
+        }
+        events.emit("response.output_item.added", json!({"output_index": index, "item": started}));
+        let place = |fields: Value| {
+            let mut fields = fields;
+            fields["item_id"] = item["id"].clone();
+            fields["output_index"] = index.into();
+            fields
+        };
+        match item["type"].as_str() {
+            Some("message") => {
+                let part = json!({"type": "output_text", "text": "", "annotations": [], "logprobs": []});
+                events.emit("response.content_part.added", place(json!({"content_index": 0, "part": part})));
+                for piece in tokens(&reply.text) {
+                    let delta = place(json!({"content_index": 0, "delta": piece, "logprobs": []}));
+                    events.emit("response.output_text.delta", delta);
+                }
+                let done = place(json!({"content_index": 0, "text": reply.text, "logprobs": []}));
+                events.emit("response.output_text.done", done);
+                events
+                    .emit("response.content_part.done", place(json!({"content_index": 0, "part": item["content"][0]})));
+            }
+            Some("reasoning") => {
+                let text = reply.thought.as_deref().unwrap_or_default();
+                let part = |text: &str| json!({"type": "summary_text", "text": text});
+                events.emit(
+                    "response.reasoning_summary_part.added",
+                    place(json!({"summary_index": 0, "part": part("")})),
+                );
+                for piece in tokens(text) {
+                    events.emit(
+                        "response.reasoning_summary_text.delta",
+                        place(json!({"summary_index": 0, "delta": piece})),
+                    );
+                }
+                events.emit("response.reasoning_summary_text.done", place(json!({"summary_index": 0, "text": text})));
+                events.emit(
+                    "response.reasoning_summary_part.done",
+                    place(json!({"summary_index": 0, "part": part(text)})),
+                );
+            }
+            _ => {
+                let arguments = item["arguments"].as_str().unwrap_or_default();
+                for piece in arguments.split_inclusive([' ', ',', ':']) {
+                    events.emit("response.function_call_arguments.delta", place(json!({ "delta": piece })));
+                }
+                events.emit(
+                    "response.function_call_arguments.done",
+                    place(json!({"arguments": arguments, "name": item["name"]})),
+                );
+            }
+        }
+        events.emit("response.output_item.done", json!({"output_index": index, "item": item}));
+    }
+    let last = if reply.cut { "response.incomplete" } else { "response.completed" };
+    events.emit(last, json!({ "response": whole(prompt, reply, request) }));
+    events.out
+}

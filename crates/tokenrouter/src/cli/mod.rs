@@ -1,0 +1,127 @@
+//! The command line. Data goes to standard output, words about it to standard error.
+
+mod keys;
+mod models;
+mod serve;
+mod simulator;
+
+use crate::config::{self, Flags, Mistake, Settings};
+use clap::{Parser, Subcommand};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The gateway between your application and the LLM providers.
+#[derive(Parser)]
+#[command(name = "tokenrouter", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the gateway.
+    Serve(serve::ServeArgs),
+    /// Run the simulator alone: providers that are not there.
+    Simulator(simulator::SimulatorArgs),
+    /// Create, list and revoke API keys.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
+    /// List the models that requests can name.
+    Models(models::ModelsArgs),
+}
+
+/// Where settings come from; shared by the commands that need them.
+#[derive(clap::Args)]
+struct SettingsArgs {
+    /// The settings file (TOML); every setting is in tokenrouter.default.toml.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where data is kept: `sqlite:PATH`.
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
+}
+
+impl SettingsArgs {
+    fn load(&self, listen: Option<String>) -> Result<Settings, Failure> {
+        let environment: HashMap<String, String> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let flags = Flags { listen, database: self.database.clone() };
+        config::load(self.config.as_deref(), &environment, &flags).map_err(Failure::Settings)
+    }
+}
+
+/// Why a command could not do its work.
+enum Failure {
+    Settings(Vec<Mistake>),
+    Other(String),
+}
+
+impl Failure {
+    fn of(error: impl std::fmt::Display) -> Self {
+        Self::Other(error.to_string())
+    }
+}
+
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: the runtime could not be started: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Serve(args) => serve::run(args).await,
+            Command::Simulator(args) => simulator::run(args).await,
+            Command::Keys(command) => keys::run(command).await,
+            Command::Models(args) => models::run(&args),
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Other(message)) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+        Err(Failure::Settings(mistakes)) => {
+            let count = mistakes.len();
+            let noun = if count == 1 { "mistake" } else { "mistakes" };
+            eprintln!("error: {count} {noun} in the settings");
+            for mistake in mistakes {
+                eprintln!("  {mistake}");
+            }
+            eprintln!("hint: tokenrouter.default.toml lists every setting");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Where data is kept when nobody says: the user's data directory.
+fn default_database() -> Result<String, Failure> {
+    let home = std::env::var_os("XDG_DATA_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share")))
+        .ok_or_else(|| Failure::of("there is no home directory; say where to keep data with --database sqlite:PATH"))?;
+    Ok(format!("sqlite:{}", home.join("tokenrouter/tokenrouter.db").display()))
+}
+
+async fn open_store(settings: &Settings) -> Result<tokenrouter_store::Store, Failure> {
+    let url = if settings.database_url.is_empty() { default_database()? } else { settings.database_url.clone() };
+    tokenrouter_store::Store::open(&url).await.map_err(Failure::of)
+}
+
+fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A new API key: `tr_` and 192 random bits.
+fn new_key() -> String {
+    format!("tr_{}", tokenrouter_protocol::random_hex(24))
+}

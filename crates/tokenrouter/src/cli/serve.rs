@@ -1,0 +1,159 @@
+//! `tokenrouter serve`.
+
+use super::{Failure, SettingsArgs, new_key, now_ms, open_store};
+use crate::config::Settings;
+use std::net::SocketAddr;
+use tokenrouter_gateway::{App, ProviderOptions};
+use tokenrouter_providers::Kind;
+use tokenrouter_routing::Catalog;
+use tokenrouter_store::{BootstrapKey, Store};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+#[derive(clap::Args)]
+pub(super) struct ServeArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Where to listen, such as 127.0.0.1:8000.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Put the simulator in the place of every provider: no keys, no network.
+    #[arg(long)]
+    simulate: bool,
+}
+
+pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
+    let mut settings = args.settings.load(args.listen)?;
+    start_log(&settings);
+    let (stop, stopped) = watch::channel(false);
+    // Before anything is announced: who reads that we listen may tell us to stop at once.
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::of)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::of)?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        let _ = stop.send(true);
+    });
+    let listener = listen(&settings.listen).await?;
+    let store = open_store(&settings).await?;
+    bootstrap(&store).await?;
+    let mut simulator = None;
+    if args.simulate {
+        simulator = Some(simulate(&mut settings, stopped.clone()).await?);
+    } else if settings.options.providers.is_empty() {
+        eprintln!("no provider is set up: requests will be answered with an error");
+        eprintln!("hint: set OPENAI_API_KEY or the like, add [[providers]] to the settings, or try --simulate");
+    }
+    let app = App::new(store, settings.options).await.map_err(Failure::of)?;
+    let address = listener.local_addr().map_err(Failure::of)?;
+    eprintln!("listening on http://{address}");
+    tokenrouter_gateway::serve(app, listener, wait(stopped)).await.map_err(Failure::of)?;
+    if let Some(simulator) = simulator {
+        simulator.abort();
+    }
+    eprintln!("stopped");
+    Ok(())
+}
+
+pub(super) async fn wait(mut stopped: watch::Receiver<bool>) {
+    // An error means that nobody can say stop any more, which is to stop as well.
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+pub(super) async fn listen(address: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| Failure::Other(format!("cannot listen on {address}: {error}")))
+}
+
+fn start_log(settings: &Settings) {
+    let filter = EnvFilter::new(format!("{},hyper=warn,rustls=warn", settings.log_level));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    if settings.log_json {
+        builder.json().init();
+    } else {
+        builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init();
+    }
+}
+
+/// The first start makes a workspace and a key, which is shown once.
+async fn bootstrap(store: &Store) -> Result<(), Failure> {
+    let given = std::env::var("TOKENROUTER_BOOTSTRAP_KEY").ok().filter(|key| !key.is_empty());
+    if given.as_ref().is_some_and(|key| !key.starts_with("tr_") || key.len() < 8) {
+        return Err(Failure::of("TOKENROUTER_BOOTSTRAP_KEY must begin with tr_ and have at least 8 characters"));
+    }
+    let new_key = new_key();
+    let bootstrap = store.bootstrap(given.as_deref(), &new_key, now_ms()).await.map_err(Failure::of)?;
+    match bootstrap.key {
+        BootstrapKey::Generated(_) => {
+            eprintln!("your API key, shown this once:");
+            println!("{new_key}");
+        }
+        BootstrapKey::Given(_) | BootstrapKey::Existing => {}
+        BootstrapKey::Revoked => {
+            eprintln!("warning: the key in TOKENROUTER_BOOTSTRAP_KEY was revoked and stays revoked");
+        }
+    }
+    Ok(())
+}
+
+/// Starts the simulator and puts it in the place of every provider, under the providers' own names.
+async fn simulate(
+    settings: &mut Settings,
+    stopped: watch::Receiver<bool>,
+) -> Result<tokio::task::JoinHandle<()>, Failure> {
+    let listener = listen("127.0.0.1:0").await?;
+    let address = listener.local_addr().map_err(Failure::of)?;
+    let models = |name: &str| {
+        let configured = settings.options.providers.iter().find(|provider| provider.name == name);
+        configured.map(|provider| provider.models.clone()).unwrap_or_default()
+    };
+    let mut providers: Vec<ProviderOptions> = Vec::new();
+    for model in Catalog::builtin().models() {
+        if providers.iter().any(|known| known.name == model.provider) {
+            continue;
+        }
+        let name = model.provider.clone();
+        // A kind that this version cannot speak is left out, rather than pretended.
+        if name == "gemini" {
+            continue;
+        }
+        let kind = Kind::parse(&name).unwrap_or(Kind::OpenAiCompatible);
+        providers.push(simulated(&name, kind, address, models(&name)));
+    }
+    // A provider of the settings that listens on this very machine is real, and stays: it stands
+    // beside the simulator.
+    for provider in &settings.options.providers {
+        if !providers.iter().any(|known| known.name == provider.name) {
+            providers.push(provider.clone());
+        }
+    }
+    settings.options.providers = providers;
+    eprintln!("simulator on http://{address}");
+    let task = tokio::spawn(async move {
+        // The simulator outlives the gateway's last request: it is dropped with the process.
+        let _stopped = stopped;
+        let options = tokenrouter_simulator::Options::default();
+        if let Err(error) = tokenrouter_simulator::serve(listener, options, std::future::pending()).await {
+            tracing::error!(%error, "the simulator failed");
+        }
+    });
+    Ok(task)
+}
+
+fn simulated(
+    name: &str,
+    kind: Kind,
+    address: SocketAddr,
+    models: Vec<tokenrouter_routing::ModelInfo>,
+) -> ProviderOptions {
+    ProviderOptions {
+        name: name.to_owned(),
+        kind,
+        base_url: format!("http://{address}/{name}/v1"),
+        key: Some("simulated".into()),
+        models,
+    }
+}

@@ -1,0 +1,120 @@
+//! Settings: the compiled-in defaults ← the user's TOML ← the environment ← flags.
+//!
+//! A mistake is reported with its place, and all mistakes at once. **Keys are read from where the
+//! settings point (`env:`, `file:`), never written in them, and never shown.**
+
+mod layers;
+mod providers;
+
+pub use layers::Layers;
+
+use providers::providers;
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+use tokenrouter_gateway::{Options, ProviderOptions, TimeLimits};
+
+/// A mistake in the settings: where it stands and what is wrong.
+#[derive(Clone, Debug)]
+pub struct Mistake {
+    pub place: String,
+    pub message: String,
+}
+
+impl std::fmt::Display for Mistake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)
+    }
+}
+
+#[derive(Debug)]
+pub struct Settings {
+    pub listen: String,
+    pub database_url: String,
+    pub log_level: String,
+    pub log_json: bool,
+    pub options: Options,
+}
+
+/// What the command line says.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    pub listen: Option<String>,
+    pub database: Option<String>,
+}
+
+/// Reads and checks all settings.
+///
+/// # Errors
+/// Every mistake that was found.
+pub fn load(
+    file: Option<&Path>,
+    environment: &HashMap<String, String>,
+    flags: &Flags,
+) -> Result<Settings, Vec<Mistake>> {
+    let mut mistakes = Vec::new();
+    let mut layers = Layers::defaults();
+    let mut configured: Vec<ProviderOptions> = providers::from_environment(environment, &mut mistakes);
+    if let Some(path) = file {
+        match std::fs::read_to_string(path) {
+            Err(error) => mistakes.push(Mistake { place: path.display().to_string(), message: error.to_string() }),
+            Ok(text) => {
+                let name = path.display().to_string();
+                if let Some(list) = layers.add_file(&name, &text, &mut mistakes) {
+                    for provider in providers(&list, environment, &mut mistakes) {
+                        configured.retain(|known| known.name != provider.name);
+                        configured.push(provider);
+                    }
+                }
+            }
+        }
+    }
+    layers.add_environment(environment, &mut mistakes);
+    if let Some(listen) = &flags.listen {
+        layers.set("server", "listen", listen.as_str().into(), "--listen");
+    }
+    if let Some(database) = &flags.database {
+        layers.set("database", "url", database.as_str().into(), "--database");
+    }
+    let settings = settings(&layers, configured, &mut mistakes);
+    if mistakes.is_empty() { Ok(settings) } else { Err(mistakes) }
+}
+
+fn settings(layers: &Layers, providers: Vec<ProviderOptions>, mistakes: &mut Vec<Mistake>) -> Settings {
+    let mut count = |section: &str, key: &str, least: u64| {
+        let (n, place) = layers.integer(section, key);
+        u64::try_from(n).ok().filter(|n| *n >= least).unwrap_or_else(|| {
+            mistakes.push(Mistake { place, message: format!("`{section}.{key}` must be at least {least}") });
+            least
+        })
+    };
+    let time = TimeLimits {
+        connect: Duration::from_millis(count("upstream", "connect_timeout_ms", 1)),
+        first_event: Duration::from_millis(count("upstream", "first_event_timeout_ms", 1)),
+        between_events: Duration::from_millis(count("upstream", "between_events_timeout_ms", 1)),
+        drain: Duration::from_millis(count("server", "drain_timeout_ms", 0)),
+    };
+    let bytes = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+    let options = Options {
+        providers,
+        max_body_bytes: bytes(count("server", "max_body_bytes", 1_024)),
+        max_answer_bytes: bytes(count("upstream", "max_answer_bytes", 1_024)),
+        max_attempts: bytes(count("upstream", "max_attempts", 1)),
+        time,
+    };
+    let mut word = |section: &str, key: &str, known: &[&str]| {
+        let (word, place) = layers.string(section, key);
+        if !known.contains(&word.as_str()) {
+            let message = format!("`{section}.{key}` must be one of {}, not `{word}`", known.join(", "));
+            mistakes.push(Mistake { place, message });
+        }
+        word
+    };
+    Settings {
+        log_level: word("log", "level", &["error", "warn", "info", "debug", "trace"]),
+        log_json: word("log", "format", &["text", "json"]) == "json",
+        listen: layers.string("server", "listen").0,
+        database_url: layers.string("database", "url").0,
+        options,
+    }
+}

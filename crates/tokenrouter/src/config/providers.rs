@@ -1,0 +1,196 @@
+//! Providers, from the environment that their own SDKs read and from `[[providers]]`.
+
+use super::Mistake;
+use super::layers::ProviderEntry;
+use secrecy::SecretString;
+use std::collections::HashMap;
+use tokenrouter_gateway::ProviderOptions;
+use tokenrouter_providers::Kind;
+use tokenrouter_routing::ModelInfo;
+
+/// The providers whose own SDKs read a key from the environment.
+const FROM_ENVIRONMENT: [(&str, Kind); 4] = [
+    ("OPENAI", Kind::OpenAi),
+    ("ANTHROPIC", Kind::Anthropic),
+    ("MISTRAL", Kind::Mistral),
+    ("DEEPSEEK", Kind::DeepSeek),
+];
+
+pub(super) fn from_environment(
+    environment: &HashMap<String, String>,
+    mistakes: &mut Vec<Mistake>,
+) -> Vec<ProviderOptions> {
+    let mut found = Vec::new();
+    for (prefix, kind) in FROM_ENVIRONMENT {
+        let name = format!("{prefix}_API_KEY");
+        let Some(key) = environment.get(&name).map(|key| key.trim()).filter(|key| !key.is_empty()) else { continue };
+        let given = environment.get(&format!("{prefix}_BASE_URL")).map(|url| url.trim()).filter(|url| !url.is_empty());
+        let Some(base_url) = given.or(kind.default_base_url()) else { continue };
+        let provider = ProviderOptions {
+            name: kind.as_str().to_owned(),
+            kind,
+            base_url: base_url.to_owned(),
+            key: Some(SecretString::from(key)),
+            models: Vec::new(),
+        };
+        check_address(&provider, &format!("{prefix}_BASE_URL"), mistakes);
+        found.push(provider);
+    }
+    found
+}
+
+fn check_address(provider: &ProviderOptions, place: &str, mistakes: &mut Vec<Mistake>) {
+    if let Err(error) = tokenrouter_upstream::Endpoint::new(provider.kind, &provider.base_url, provider.key.as_ref()) {
+        mistakes.push(Mistake { place: place.to_owned(), message: error.to_string() });
+    }
+}
+
+/// Reads the `[[providers]]` entries.
+pub(super) fn providers(
+    entries: &[ProviderEntry],
+    environment: &HashMap<String, String>,
+    mistakes: &mut Vec<Mistake>,
+) -> Vec<ProviderOptions> {
+    let mut found: Vec<ProviderOptions> = Vec::new();
+    for entry in entries {
+        let mut reader = Reader { entry, environment, mistakes };
+        if let Some(provider) = reader.provider() {
+            if found.iter().any(|known| known.name == provider.name) {
+                reader.mistake(format!("there are two providers named `{}`", provider.name));
+                continue;
+            }
+            check_address(&provider, &entry.place, mistakes);
+            found.push(provider);
+        }
+    }
+    found
+}
+
+struct Reader<'a> {
+    entry: &'a ProviderEntry,
+    environment: &'a HashMap<String, String>,
+    mistakes: &'a mut Vec<Mistake>,
+}
+
+impl Reader<'_> {
+    fn mistake(&mut self, message: String) {
+        self.mistakes.push(Mistake { place: self.entry.place.clone(), message });
+    }
+
+    fn string(&mut self, key: &str) -> Option<String> {
+        match self.entry.table.get(key)? {
+            toml::Value::String(text) => Some(text.clone()),
+            _ => {
+                self.mistake(format!("`{key}` of a provider must be a string"));
+                None
+            }
+        }
+    }
+
+    fn provider(&mut self) -> Option<ProviderOptions> {
+        for key in self.entry.table.keys() {
+            if !["name", "kind", "base_url", "api_key", "models"].contains(&key.as_str()) {
+                self.mistake(format!("there is no setting `{key}` of a provider"));
+            }
+        }
+        let name = self.string("name");
+        let kind_name = self.string("kind").or_else(|| name.clone());
+        let kind = match kind_name.as_deref().map(Kind::parse) {
+            Some(Ok(kind)) => Some(kind),
+            Some(Err(error)) => {
+                self.mistake(error.to_string());
+                None
+            }
+            None => None,
+        };
+        let Some(name) = name else {
+            self.mistake("a provider must have a `name`".to_owned());
+            return None;
+        };
+        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) || name == "auto" {
+            self.mistake(format!("`{name}` cannot name a provider: letters, digits, `-`, `_` and `.` only"));
+            return None;
+        }
+        let kind = kind?;
+        let base_url = self.string("base_url").or_else(|| kind.default_base_url().map(str::to_owned));
+        let Some(base_url) = base_url else {
+            self.mistake(format!("provider `{name}` must have a `base_url`"));
+            return None;
+        };
+        let key = match self.string("api_key") {
+            None => None,
+            Some(source) => Some(self.key(&source)?),
+        };
+        let models = self.models(&name);
+        Some(ProviderOptions { name, kind, base_url, key, models })
+    }
+
+    fn key(&mut self, source: &str) -> Option<SecretString> {
+        let found = if let Some(name) = source.strip_prefix("env:") {
+            self.environment.get(name).cloned().ok_or_else(|| format!("the environment has no `{name}`"))
+        } else if let Some(path) = source.strip_prefix("file:") {
+            std::fs::read_to_string(path).map_err(|error| format!("the key file `{path}` cannot be read: {error}"))
+        } else {
+            // What stands there may be a key: it is not repeated.
+            Err("`api_key` must be \"env:NAME\" or \"file:PATH\", never the key itself".to_owned())
+        };
+        match found {
+            Ok(key) if !key.trim().is_empty() => Some(SecretString::from(key.trim())),
+            Ok(_) => {
+                self.mistake("the key that `api_key` points to is empty".to_owned());
+                None
+            }
+            Err(message) => {
+                self.mistake(message);
+                None
+            }
+        }
+    }
+
+    fn models(&mut self, provider: &str) -> Vec<ModelInfo> {
+        let Some(models) = self.entry.table.get("models") else { return Vec::new() };
+        let Some(models) = models.as_array() else {
+            self.mistake("`models` of a provider must be an array".to_owned());
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        for model in models {
+            match model {
+                toml::Value::String(id) if !id.is_empty() => found.push(ModelInfo::custom(provider, id)),
+                toml::Value::Table(table) => found.extend(self.model(provider, table)),
+                _ => self.mistake("a model must be a name, or a table with an `id`".to_owned()),
+            }
+        }
+        found
+    }
+
+    fn model(&mut self, provider: &str, table: &toml::Table) -> Option<ModelInfo> {
+        let Some(id) = table.get("id").and_then(toml::Value::as_str).filter(|id| !id.is_empty()) else {
+            self.mistake("a model must have an `id`".to_owned());
+            return None;
+        };
+        let mut model = ModelInfo::custom(provider, id);
+        for (key, value) in table {
+            let count = value.as_integer().and_then(|n| u64::try_from(n).ok());
+            let flag = value.as_bool();
+            let taken = match key.as_str() {
+                "id" => Some(()),
+                "context_window" => count.map(|n| model.context_window = n),
+                "max_output_tokens" => count.map(|n| model.max_output_tokens = n),
+                "tools" => flag.map(|b| model.capabilities.tools = b),
+                "images" => flag.map(|b| model.capabilities.images = b),
+                "files" => flag.map(|b| model.capabilities.files = b),
+                "json_schema" => flag.map(|b| model.capabilities.json_schema = b),
+                "reasoning" => flag.map(|b| model.capabilities.reasoning = b),
+                _ => {
+                    self.mistake(format!("there is no setting `{key}` of a model"));
+                    Some(())
+                }
+            };
+            if taken.is_none() {
+                self.mistake(format!("`{key}` of the model `{id}` is of the wrong type"));
+            }
+        }
+        Some(model)
+    }
+}

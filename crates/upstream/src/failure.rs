@@ -1,0 +1,78 @@
+//! What went wrong with an attempt, and whether another target may do better.
+
+use std::time::Duration;
+use tokenrouter_providers::ProviderError;
+
+/// The class decides what the caller is told and what may be tried next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The provider refused the request itself (400, 413, 422): no other target will like it better.
+    Caller,
+    /// The provider has no such model for this key (404).
+    ModelMissing,
+    /// The provider refused our key (401, 403).
+    Auth,
+    /// Too many requests, or the quota is used up (429, 402).
+    Quota,
+    /// 5xx, overload, a connection that broke.
+    Transient,
+    /// No connection was made.
+    Unreachable,
+    Timeout,
+    /// An answer that is not what the provider's API promises.
+    Garbage,
+}
+
+impl Class {
+    /// Whether the next target may be tried.
+    #[must_use]
+    pub fn try_next(self) -> bool {
+        self != Self::Caller
+    }
+
+    /// The word for it in `attempts[].outcome`.
+    #[must_use]
+    pub fn outcome(self) -> &'static str {
+        match self {
+            Self::Caller => "refused",
+            Self::ModelMissing => "model_missing",
+            Self::Auth => "auth_failed",
+            Self::Quota => "rate_limited",
+            Self::Transient => "failed",
+            Self::Unreachable => "unreachable",
+            Self::Timeout => "timed_out",
+            Self::Garbage => "bad_answer",
+        }
+    }
+}
+
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{class:?}: {}", error.kind)]
+pub struct Failure {
+    pub class: Class,
+    /// What the provider said, where it said something. Its message is for the caller only in the
+    /// class `Caller`: in others it can name accounts and keys.
+    pub error: ProviderError,
+    pub retry_after: Option<Duration>,
+}
+
+impl Failure {
+    #[must_use]
+    pub fn new(class: Class, kind: &str) -> Self {
+        Self { class, error: ProviderError { kind: kind.to_owned(), ..ProviderError::default() }, retry_after: None }
+    }
+
+    /// The class of an error that the provider reported with this status (0: unknown).
+    #[must_use]
+    pub fn reported(error: ProviderError, retry_after: Option<Duration>) -> Self {
+        let class = match error.status {
+            400 | 405 | 413 | 415 | 422 => Class::Caller,
+            401 | 403 => Class::Auth,
+            404 => Class::ModelMissing,
+            402 | 429 => Class::Quota,
+            408 | 504 => Class::Timeout,
+            _ => Class::Transient,
+        };
+        Self { class, error, retry_after }
+    }
+}
