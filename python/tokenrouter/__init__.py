@@ -1,0 +1,63 @@
+"""The Python SDK of TokenRouter.
+
+    from tokenrouter import Tokenrouter
+
+    client = Tokenrouter(api_key="tr_...")
+    response = client.responses.create(model="auto:balance", input="Hello, world!")
+    print(response.output_text)
+"""
+
+from ._client import AsyncTokenrouter, Tokenrouter
+from ._errors import (
+    APIConnectionError,
+    APIError,
+    APITimeoutError,
+    AuthenticationError,
+    BadRequestError,
+    ConflictError,
+    FirewallBlockedError,
+    InternalServerError,
+    NotFoundError,
+    PayloadTooLargeError,
+    PermissionDeniedError,
+    RateLimitError,
+    TokenrouterError,
+    UnprocessableEntityError,
+)
+from ._models import FirewallRule, Response, RouterInfo, RoutingRule, Usage
+from ._streaming import AsyncStream, Delta, ResponseStreamEvent, Stream
+
+TokenRouter = Tokenrouter
+AsyncTokenRouter = AsyncTokenrouter
+__version__ = "0.1.0"
+
+__all__ = [
+    "APIConnectionError",
+    "APIError",
+    "APITimeoutError",
+    "AsyncStream",
+    "AsyncTokenRouter",
+    "AsyncTokenrouter",
+    "AuthenticationError",
+    "BadRequestError",
+    "ConflictError",
+    "Delta",
+    "FirewallBlockedError",
+    "FirewallRule",
+    "InternalServerError",
+    "NotFoundError",
+    "PayloadTooLargeError",
+    "PermissionDeniedError",
+    "RateLimitError",
+    "Response",
+    "ResponseStreamEvent",
+    "RouterInfo",
+    "RoutingRule",
+    "Stream",
+    "TokenRouter",
+    "Tokenrouter",
+    "TokenrouterError",
+    "UnprocessableEntityError",
+    "Usage",
+    "__version__",
+]

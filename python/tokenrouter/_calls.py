@@ -1,0 +1,56 @@
+"""The requests behind each method, one function each, for the sync and the async client alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import EllipsisType
+from typing import Any, TypeVar
+
+import httpx
+from pydantic import BaseModel
+
+from ._base import Call, given
+from ._models import Model
+
+M = TypeVar("M", bound=BaseModel)
+
+_OPTIONS = ("extra_headers", "extra_query", "extra_body", "timeout")
+
+
+def parser(model: type[M]) -> Any:
+    def parse(response: httpx.Response) -> M:
+        parsed = model.model_validate(response.json())
+        if isinstance(parsed, Model):
+            parsed._request_id = response.headers.get("x-request-id")  # pyright: ignore[reportPrivateUsage]
+        return parsed
+
+    return parse
+
+
+def call(method: str, path: str, fields: Mapping[str, Any] | None = None, *, query: bool = False) -> Call:
+    """A call, its options taken out of the fields."""
+    fields = given(fields or {})
+    options = {name: fields.pop(name) for name in _OPTIONS if name in fields}
+    if query:
+        return Call(method, path, query=fields, **options)
+    return Call(method, path, body=fields if method in ("POST", "PATCH") else None, **options)
+
+
+def create_response(placeholder: EllipsisType | None, fields: Mapping[str, Any]) -> Call:
+    """`...` in the place of the arguments, as examples write it, is no arguments: the API says what is
+    missing."""
+    if placeholder is not None and placeholder is not ...:
+        raise TypeError("responses.create takes keyword arguments only")
+    made = call("POST", "/v1/responses", fields)
+    made.stream = bool((made.body or {}).get("stream"))
+    return made
+
+
+def rule_path(kind: str, rule_id: int | None = None) -> str:
+    return f"/v1/{kind}" if rule_id is None else f"/v1/{kind}/{int(rule_id)}"
+
+
+def response_path(response_id: str, rest: str = "") -> str:
+    if not response_id or not all(c.isalnum() or c in "_-" for c in response_id):
+        raise ValueError(f"not the id of a response: {response_id!r}")
+    return f"/v1/responses/{response_id}{rest}"

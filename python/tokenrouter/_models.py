@@ -1,0 +1,179 @@
+"""What the API gives back. Fields that this version does not know are kept, never refused."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+T = TypeVar("T")
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="allow", protected_namespaces=())
+    _request_id: str | None = PrivateAttr(default=None)
+
+    def to_dict(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
+
+
+class Usage(Model):
+    """Tokens. `input_tokens` includes those that came from a cache."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    total_tokens: int = 0
+    input_tokens_details: dict[str, Any] = Field(default_factory=dict)
+    output_tokens_details: dict[str, Any] = Field(default_factory=dict)
+
+
+class Warning_(Model):
+    source: str | None = None
+    rule_id: int | None = None
+    message: str = ""
+
+
+class Attempt(Model):
+    provider: str | None = None
+    model: str | None = None
+    outcome: str | None = None
+    latency_ms: float | None = None
+
+
+class FirewallHit(Model):
+    rule_id: int | None = None
+    action: str | None = None
+    scope: str | None = None
+    matches: int = 0
+
+
+class RouterInfo(Model):
+    """What the router did: `response.tokenrouter`."""
+
+    request_id: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    mode: str | None = None
+    task: str | None = None
+    confidence: float | None = None
+    warnings: list[Warning_] = Field(default_factory=list[Warning_])
+    routing_rules: list[int] = Field(default_factory=list[int])
+    firewall: list[FirewallHit] = Field(default_factory=list[FirewallHit])
+    attempts: list[Attempt] = Field(default_factory=list[Attempt])
+    cost_usd: float | None = None
+    latency_ms: float | None = None
+
+
+class OutputPart(Model):
+    type: str = ""
+    text: str | None = None
+    refusal: str | None = None
+    annotations: list[Any] = Field(default_factory=list[Any])
+
+
+class OutputItem(Model):
+    """A message, a function call, reasoning, or what a provider adds to these."""
+
+    type: str = ""
+    id: str | None = None
+    status: str | None = None
+    role: str | None = None
+    content: list[OutputPart] | None = None
+    summary: list[OutputPart] | None = None
+    call_id: str | None = None
+    name: str | None = None
+    arguments: str | None = None
+    encrypted_content: str | None = None
+
+
+class Response(Model):
+    id: str = ""
+    object: str = "response"
+    created_at: float = 0
+    completed_at: float | None = None
+    status: str | None = None
+    model: str | None = None
+    output: list[OutputItem] = Field(default_factory=list[OutputItem])
+    error: dict[str, Any] | None = None
+    incomplete_details: dict[str, Any] | None = None
+    instructions: Any = None
+    previous_response_id: str | None = None
+    metadata: dict[str, Any] | None = None
+    usage: Usage | None = None
+    tools: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
+    tool_choice: Any = None
+    temperature: float | None = None
+    top_p: float | None = None
+    max_output_tokens: int | None = None
+    tokenrouter: RouterInfo | None = None
+
+    @property
+    def output_text(self) -> str:
+        """The text of the message items, joined."""
+        parts = [part for item in self.output if item.type == "message" for part in item.content or []]
+        return "".join(part.text or "" for part in parts if part.type == "output_text")
+
+
+class RoutingRule(Model):
+    id: int
+    user_id: int | None = None
+    name: str
+    priority: int
+    is_enabled: bool
+    match_json: dict[str, Any]
+    action_json: dict[str, Any]
+    created_at: str | None = None
+    updated_at: str | None = None
+
+
+class FirewallRule(Model):
+    id: int
+    user_id: int | None = None
+    name: str
+    priority: int
+    is_enabled: bool
+    scope: str
+    type: str
+    pattern: str
+    action: str
+    replacement: str | None = None
+    created_at: str | None = None
+    updated_at: str | None = None
+
+
+class DataObject(Model, Generic[T]):
+    data: T
+
+
+class DataList(Model, Generic[T]):
+    data: list[T]
+    object: str | None = None
+    has_more: bool | None = None
+    first_id: str | None = None
+    last_id: str | None = None
+
+
+class Deleted(Model):
+    success: bool | None = None
+    deleted: bool | None = None
+    id: str | int | None = None
+
+
+class ModelObject(Model):
+    id: str
+    object: str = "model"
+    created: int = 0
+    owned_by: str | None = None
+
+
+class Route(Model):
+    """What the router would do with a request."""
+
+    provider: str | None = None
+    model: str | None = None
+    mode: str | None = None
+    task: str | None = None
+    confidence: float | None = None
+    routing_rules: list[int] = Field(default_factory=list[int])
+    warnings: list[Warning_] = Field(default_factory=list[Warning_])
+    candidates: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])

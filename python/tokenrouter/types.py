@@ -1,0 +1,85 @@
+"""What goes in, as types."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from typing_extensions import Required, TypedDict
+
+Mode = Literal["balance", "balanced", "cost", "quality", "latency", "fast"]
+
+
+class ResponseCreateParams(TypedDict, total=False):
+    """The fields of Open Responses, and the router's own (`router_*`)."""
+
+    model: str | None
+    input: Required[str | Sequence[Any]]
+    instructions: str | None
+    stream: bool | None
+    stream_options: dict[str, Any] | None
+    tools: Sequence[Any] | None
+    tool_choice: Any
+    parallel_tool_calls: bool | None
+    max_tool_calls: int | None
+    text: dict[str, Any] | None
+    reasoning: dict[str, Any] | None
+    temperature: float | None
+    top_p: float | None
+    presence_penalty: float | None
+    frequency_penalty: float | None
+    top_logprobs: int | None
+    max_output_tokens: int | None
+    truncation: Literal["auto", "disabled"] | None
+    include: Sequence[str] | None
+    metadata: dict[str, Any] | None
+    previous_response_id: str | None
+    conversation: Any
+    background: bool | None
+    store: bool | None
+    service_tier: str | None
+    safety_identifier: str | None
+    prompt_cache_key: str | None
+    user: str | None
+    router_mode: Mode | None
+    router_model: str | None
+    router_provider: str | None
+    router_strict: bool | None
+
+
+class RoutingRuleUpdateParams(TypedDict, total=False):
+    name: str
+    priority: int
+    is_enabled: bool
+    match_json: dict[str, Any] | str
+    action_json: dict[str, Any] | str
+
+
+class RoutingRuleCreateParams(TypedDict, total=False):
+    name: Required[str]
+    priority: int
+    is_enabled: bool
+    match_json: dict[str, Any] | str
+    action_json: Required[dict[str, Any] | str]
+
+
+class FirewallRuleUpdateParams(TypedDict, total=False):
+    name: str
+    priority: int
+    is_enabled: bool
+    scope: Literal["prompt", "response"]
+    type: Literal["substring", "regex"]
+    pattern: str
+    action: Literal["block", "mask", "warn"]
+    replacement: str | None
+
+
+class FirewallRuleCreateParams(TypedDict, total=False):
+    name: Required[str]
+    priority: int
+    is_enabled: bool
+    scope: Required[Literal["prompt", "response"]]
+    type: Required[Literal["substring", "regex"]]
+    pattern: Required[str]
+    action: Required[Literal["block", "mask", "warn"]]
+    replacement: str | None
