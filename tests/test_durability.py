@@ -1,0 +1,160 @@
+"""Killed or stopped in the middle of traffic: what a caller saw complete is kept."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sqlite3
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gateway_process as gp
+import httpx
+import pytest
+from response_stream import LAST, read
+
+MODELS = ["openai/gpt-4o", "anthropic/claude-sonnet-4-5"]
+CALLERS = 8
+ENOUGH = 200
+
+
+class Traffic:
+    """Callers that ask, plain and streamed in turn, until the gateway is gone, and note what they saw complete."""
+
+    def __init__(self, gateway: gp.Gateway) -> None:
+        self.seen: dict[str, str] = {}
+        self.failures: list[str] = []
+        self._changed = threading.Condition()
+        self._threads = [threading.Thread(target=self._call, args=(gateway, number)) for number in range(CALLERS)]
+        for thread in self._threads:
+            thread.start()
+
+    def _call(self, gateway: gp.Gateway, number: int) -> None:
+        with gateway.http() as client:
+            for turn in range(100_000):
+                try:
+                    self._ask(client, MODELS[(number + turn) % 2], f"Hello {number} {turn}", bool(turn % 2))
+                except (httpx.TransportError, json.JSONDecodeError):
+                    return
+                except AssertionError as error:
+                    with self._changed:
+                        self.failures.append(str(error))
+                    return
+
+    def _ask(self, client: httpx.Client, model: str, text: str, stream: bool) -> None:
+        body = {"model": model, "input": text, "stream": stream}
+        if not stream:
+            answer = client.post("/v1/responses", json=body)
+            assert answer.status_code == 200, answer.text
+            self._saw(answer.json())
+            return
+        with client.stream("POST", "/v1/responses", json=body) as answer:
+            assert answer.status_code == 200
+            for event in read(answer):
+                if event["type"] in LAST:
+                    assert event["type"] == "response.completed"
+                    self._saw(event["response"])
+
+    def _saw(self, response: dict[str, Any]) -> None:
+        with self._changed:
+            self.seen[response["id"]] = response["tokenrouter"]["request_id"]
+            self._changed.notify_all()
+
+    def wait_for(self, count: int) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.seen) >= count or self.failures, timeout=60)
+        assert not self.failures, self.failures[:3]
+
+    def join(self) -> None:
+        for thread in self._threads:
+            thread.join(60)
+            assert not thread.is_alive(), "a caller hangs"
+
+
+def ledger(database: Path) -> Counter[str]:
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        return Counter(row[0] for row in connection.execute("SELECT request_id FROM ledger"))
+
+
+def test_a_kill_in_the_middle_of_traffic_loses_nothing_that_a_caller_saw_complete(
+    tmp_path: Path, start_gateway: Callable[..., gp.Gateway]
+) -> None:
+    database = tmp_path / "tokenrouter.db"
+    seen: dict[str, str] = {}
+    key: dict[str, str] = {}
+    for round_ in range(3):
+        gateway = start_gateway(database=database, environment=key)
+        key = {"TOKENROUTER_BOOTSTRAP_KEY": gateway.key}
+        traffic = Traffic(gateway)
+        traffic.wait_for(ENOUGH)
+        gateway.process.kill()
+        traffic.join()
+        assert not traffic.failures, traffic.failures[:3]
+        seen |= traffic.seen
+        assert len(seen) >= ENOUGH * (round_ + 1)
+    gateway = start_gateway(database=database, environment=key)
+    recorded = ledger(database)
+    assert {request_id: recorded[request_id] for request_id in seen.values()} == dict.fromkeys(seen.values(), 1)
+    with gateway.http() as client:
+        for response_id in seen:
+            answer = client.get(f"/v1/responses/{response_id}")
+            assert answer.status_code == 200 and answer.json()["status"] == "completed", answer.text
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_stop_lets_a_slow_stream_finish_and_takes_nothing_new(start_gateway: Callable[..., gp.Gateway]) -> None:
+    gateway = start_gateway()
+    simulator = gp.Simulator(gateway.process.wait_for(r"simulator on (http://127\.0\.0\.1:\d+)"))
+    simulator.fault(provider="openai", count=1, drip_ms=20)
+    host, port = gateway.url.removeprefix("http://").split(":")
+    kinds: list[str] = []
+    body = {"model": MODELS[0], "input": "Tell me of the sea, at length", "stream": True}
+    with gateway.http() as client, client.stream("POST", "/v1/responses", json=body) as answer:
+        assert answer.status_code == 200
+        for event in read(answer):
+            kinds.append(event["type"])
+            if event["type"] == "response.output_text.delta" and kinds.count(event["type"]) == 1:
+                gateway.process.terminate()
+                gp.until(lambda: refuses(host, int(port)), "refusing new connections")
+    assert kinds[-1] == "response.completed"
+    assert kinds.count("response.output_text.delta") > 1
+    assert gateway.process.wait() == 0, gateway.process.stderr
+
+
+def refuses(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_stop_without_traffic_is_quick_and_clean(start_gateway: Callable[..., gp.Gateway], times: int) -> None:
+    gateway = start_gateway()
+    with gateway.http() as client:
+        assert client.get("/v1/models").status_code == 200
+        for _ in range(times):
+            gateway.process.terminate()
+        # The client's idle connection is still open: it must not hold the gateway up.
+        code = gateway.process.wait(10)
+    assert code == 0 or (times == 2 and code < 128), gateway.process.stderr
+
+
+def test_rules_and_keys_survive_a_restart(tmp_path: Path, start_gateway: Callable[..., gp.Gateway]) -> None:
+    database = tmp_path / "tokenrouter.db"
+    first = start_gateway(database=database)
+    rule = {"name": "No tea", "scope": "prompt", "type": "substring", "pattern": "tea", "action": "block"}
+    with first.http() as client:
+        made = client.post("/v1/firewall-rules", json=rule).json()
+        other_key = first.new_workspace()
+    assert first.stop() == 0
+    second = start_gateway(database=database, environment={"TOKENROUTER_BOOTSTRAP_KEY": first.key})
+    with second.http(first.key) as client, second.http(other_key) as other:
+        assert client.get("/v1/firewall-rules").json() == {"data": [made["data"]]}
+        assert client.post("/v1/responses", json={"model": "auto", "input": "tea"}).status_code == 422
+        assert other.post("/v1/responses", json={"model": "auto", "input": "tea"}).status_code == 200

@@ -1,0 +1,167 @@
+"""Stored responses: retrieved, replayed without a provider, listed, deleted, gone on from."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import gateway_process as gp
+import httpx
+import pytest
+from errors import check_error
+from response_stream import check_order, events, streamed_text, text_of
+
+MODELS = ["openai/gpt-4o", "anthropic/claude-sonnet-4-5"]
+
+
+def create(api: httpx.Client, text: Any, **body: Any) -> dict[str, Any]:
+    answer = api.post("/v1/responses", json={"model": MODELS[0], "input": text} | body)
+    assert answer.status_code == 200, answer.text
+    response: dict[str, Any] = answer.json()
+    return response
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_response_is_retrieved_as_it_was_given(api: httpx.Client, model: str) -> None:
+    made = create(api, "Keep this", model=model, metadata={"mine": "yes"})
+    assert api.get(f"/v1/responses/{made['id']}").json() == made
+
+
+def test_a_streamed_response_is_retrieved_as_its_last_event_gave_it(api: httpx.Client) -> None:
+    final = check_order(events(api, model=MODELS[1], input="Keep this"))
+    assert api.get(f"/v1/responses/{final['id']}").json() == final
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_replay_asks_no_provider(api: httpx.Client, simulator: gp.Simulator, mark: str, model: str) -> None:
+    made = create(api, f"Tell me {mark}", model=model)
+    assert len(simulator.requests(mark)) == 1
+    again = api.post(f"/v1/responses/{made['id']}", json={})
+    assert (again.status_code, again.json()) == (200, made)
+    stream = events(api, f"/v1/responses/{made['id']}")
+    assert check_order(stream) == made
+    assert streamed_text(stream) == text_of(made)
+    assert len(simulator.requests(mark)) == 1
+
+
+def test_a_replay_needs_no_body(api: httpx.Client) -> None:
+    made = create(api, "Keep this")
+    assert api.post(f"/v1/responses/{made['id']}").json() == made
+
+
+def test_a_replay_has_the_tool_calls_too(api: httpx.Client) -> None:
+    tool = {
+        "type": "function",
+        "name": "get_weather",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+    }
+    made = create(api, "Please call get_weather for Paris.", tools=[tool])
+    assert [item["type"] for item in made["output"]] == ["function_call"]
+    assert check_order(events(api, f"/v1/responses/{made['id']}")) == made
+
+
+def test_a_deleted_response_is_gone(api: httpx.Client) -> None:
+    made = create(api, "Keep this")
+    path = f"/v1/responses/{made['id']}"
+    deleted = api.delete(path)
+    assert deleted.status_code == 200 and deleted.json()["deleted"] is True and deleted.json()["id"] == made["id"]
+    for answer in (api.get(path), api.delete(path), api.post(path, json={}), api.get(f"{path}/input_items")):
+        check_error(answer, 404, "not_found_error", "not_found")
+
+
+def test_what_is_not_to_be_stored_is_not_there(api: httpx.Client) -> None:
+    made = create(api, "Forget this", store=False)
+    assert made["store"] is False
+    check_error(api.get(f"/v1/responses/{made['id']}"), 404, "not_found_error", "not_found")
+    streamed = check_order(events(api, model=MODELS[1], input="Forget this", store=False))
+    check_error(api.get(f"/v1/responses/{streamed['id']}"), 404, "not_found_error", "not_found")
+
+
+def test_another_workspaces_response_does_not_exist(api: httpx.Client, other_api: httpx.Client) -> None:
+    made = create(api, "Mine")
+    path = f"/v1/responses/{made['id']}"
+    for answer in (
+        other_api.get(path),
+        other_api.delete(path),
+        other_api.post(path, json={}),
+        other_api.get(f"{path}/input_items"),
+        other_api.post(f"{path}/cancel"),
+    ):
+        check_error(answer, 404, "not_found_error", "not_found")
+    answer = other_api.post(
+        "/v1/responses", json={"model": MODELS[0], "input": "Go on", "previous_response_id": made["id"]}
+    )
+    assert answer.status_code in (400, 404) and "previous_response" in answer.text
+    assert api.get(path).status_code == 200
+
+
+def test_input_items_are_listed_newest_first_and_by_pages(api: httpx.Client) -> None:
+    texts = [f"message {number}" for number in range(7)]
+    made = create(api, [{"role": "user", "content": text} for text in texts])
+    path = f"/v1/responses/{made['id']}/input_items"
+
+    def page(**query: Any) -> dict[str, Any]:
+        answer = api.get(path, params=query)
+        assert answer.status_code == 200, answer.text
+        listed: dict[str, Any] = answer.json()
+        assert listed["object"] == "list"
+        ids = [item["id"] for item in listed["data"]]
+        assert (listed["first_id"], listed["last_id"]) == ((ids[0], ids[-1]) if ids else (None, None))
+        return listed
+
+    def said(listed: dict[str, Any]) -> list[str]:
+        return [item["content"][0]["text"] for item in listed["data"]]
+
+    whole = page()
+    assert said(whole) == texts[::-1] and whole["has_more"] is False
+    assert said(page(order="asc")) == texts
+    first = page(order="asc", limit=3)
+    assert said(first) == texts[:3] and first["has_more"] is True
+    second = page(order="asc", limit=3, after=first["last_id"])
+    assert said(second) == texts[3:6] and second["has_more"] is True
+    third = page(order="asc", limit=3, after=second["last_id"])
+    assert said(third) == texts[6:] and third["has_more"] is False
+
+
+def test_a_conversation_goes_on_across_providers(api: httpx.Client, simulator: gp.Simulator, mark: str) -> None:
+    first = create(api, f"{mark} my name is Ada", model=MODELS[0])
+    second = create(api, "and I live by the sea", model=MODELS[1], previous_response_id=first["id"])
+    third = create(api, "who am I?", model=MODELS[0], previous_response_id=second["id"])
+    assert third["previous_response_id"] == second["id"]
+    sent = json.dumps(simulator.requests(mark)[-1]["body"])
+    places = [sent.index(text) for text in (f"{mark} my name is Ada", "and I live by the sea", "who am I?")]
+    assert places == sorted(places)
+    assert text_of(first) in json.loads(sent).__str__().replace("\\n", "\n") or json.dumps(text_of(first))[1:-1] in sent
+
+
+def test_instructions_do_not_carry_over(api: httpx.Client, simulator: gp.Simulator, mark: str) -> None:
+    first = create(api, f"{mark} hello", instructions="speak as a pirate")
+    create(api, "go on", previous_response_id=first["id"])
+    assert "pirate" not in json.dumps(simulator.requests(mark)[-1]["body"])
+
+
+def test_going_on_from_nothing_is_the_callers_mistake(api: httpx.Client) -> None:
+    answer = api.post(
+        "/v1/responses", json={"model": MODELS[0], "input": "Go on", "previous_response_id": "resp_nothing"}
+    )
+    error = answer.json()["error"]
+    assert answer.status_code in (400, 404) and error["param"] == "previous_response_id"
+
+
+def test_a_finished_response_cannot_be_cancelled(api: httpx.Client) -> None:
+    made = create(api, "Done")
+    answer = api.post(f"/v1/responses/{made['id']}/cancel")
+    assert answer.status_code in (400, 409), answer.text
+    assert api.get(f"/v1/responses/{made['id']}").json()["status"] == "completed"
+
+
+def test_a_response_is_retrievable_the_moment_it_is_complete(api: httpx.Client) -> None:
+    for number in range(20):
+        with api.stream(
+            "POST", "/v1/responses", json={"model": MODELS[0], "input": f"Hello {number}", "stream": True}
+        ) as answer:
+            for line in answer.iter_lines():
+                if line.startswith("data:") and '"response.completed"' in line:
+                    break
+            made = json.loads(line[5:])["response"]
+            assert api.get(f"/v1/responses/{made['id']}").status_code == 200
