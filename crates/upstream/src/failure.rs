@@ -30,6 +30,12 @@ impl Class {
         self != Self::Caller
     }
 
+    /// Whether another model of the same provider is likely to fail the same way.
+    #[must_use]
+    pub fn concerns_provider(self) -> bool {
+        !matches!(self, Self::Caller | Self::ModelMissing)
+    }
+
     /// The word for it in `attempts[].outcome`.
     #[must_use]
     pub fn outcome(self) -> &'static str {

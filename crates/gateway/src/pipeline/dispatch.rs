@@ -34,7 +34,10 @@ pub(super) async fn dispatch(
     record: &mut Record,
 ) -> ApiResult<Dispatched> {
     let mut last = ApiError::new(Code::NoEligibleModel, "there is no target to send this request to");
-    for target in targets.iter().take(app.max_attempts) {
+    let mut order = Order::new(targets);
+    while record.told.attempts.len() < app.max_attempts
+        && let Some(target) = order.next()
+    {
         let encoded = match encode(app, target, request) {
             Ok(encoded) => encoded,
             Err(error) => {
@@ -45,7 +48,7 @@ pub(super) async fn dispatch(
         let started = Instant::now();
         let result = attempt(app, target, &encoded.1, request.stream).await;
         let took = started.elapsed();
-        let outcome = result.as_ref().map_or_else(|failure| failure.class.outcome(), |_| "answered");
+        let outcome = result.as_ref().map_or_else(|failure| failure.class.outcome(), |_| "ok");
         record.told.attempts.push(Attempt {
             provider: target.provider.to_string(),
             model: target.model.id.clone(),
@@ -68,10 +71,34 @@ pub(super) async fn dispatch(
                 if !failure.class.try_next() {
                     break;
                 }
+                if failure.class.concerns_provider() {
+                    order.avoid(&target.provider);
+                }
             }
         }
     }
     Err(last)
+}
+
+/// Best first; but where a provider has failed as a whole, its other models come last.
+struct Order<'a> {
+    left: Vec<&'a Target>,
+    avoided: Vec<&'a str>,
+}
+
+impl<'a> Order<'a> {
+    fn new(targets: &'a [Target]) -> Self {
+        Self { left: targets.iter().collect(), avoided: Vec::new() }
+    }
+
+    fn next(&mut self) -> Option<&'a Target> {
+        let healthy = self.left.iter().position(|target| !self.avoided.contains(&&*target.provider));
+        (!self.left.is_empty()).then(|| self.left.remove(healthy.unwrap_or(0)))
+    }
+
+    fn avoid(&mut self, provider: &'a str) {
+        self.avoided.push(provider);
+    }
 }
 
 type KindAndBody = (providers::Kind, Encoded);
