@@ -38,7 +38,8 @@ impl FromRequestParts<Arc<App>> for Caller {
         if let Some(caller) = find(app, &hash)? {
             return Ok(caller);
         }
-        app.snapshot.look_again(&app.store).await?;
+        // It may have been made a moment ago, by the command line.
+        app.snapshot.refresh_if_changed(&app.store).await?;
         find(app, &hash)?.ok_or_else(|| ApiError::new(Code::InvalidApiKey, "the API key is not valid"))
     }
 }

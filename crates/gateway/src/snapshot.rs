@@ -3,7 +3,7 @@
 use arc_swap::ArcSwap;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokenrouter_firewall as firewall;
 use tokenrouter_routing as routing;
 use tokenrouter_store::{FirewallRuleRow, KeyRow, RoutingRuleRow, Store, StoreError};
@@ -103,50 +103,48 @@ fn compile(workspace: i64, routing: &[routing::RuleSpec], firewall: &[firewall::
 /// The current snapshot.
 pub(crate) struct SnapshotCell {
     current: ArcSwap<Snapshot>,
-    /// When the store was last asked; held while it is asked, so that it is asked once.
-    asked: Mutex<Instant>,
+    /// When the newest look into the store began; held while one is under way.
+    looked: Mutex<Option<Instant>>,
 }
-
-/// How often callers with unknown keys may make us look into the store.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 impl SnapshotCell {
     pub fn new(snapshot: Snapshot) -> Self {
-        Self { current: ArcSwap::from_pointee(snapshot), asked: Mutex::new(Instant::now()) }
+        Self { current: ArcSwap::from_pointee(snapshot), looked: Mutex::new(None) }
     }
 
     pub fn load(&self) -> Arc<Snapshot> {
         self.current.load_full()
     }
 
+    /// Reads everything anew: for a change that this process made.
     pub async fn refresh(&self, store: &Store) -> Result<(), StoreError> {
-        let mut asked = self.asked.lock().await;
+        let mut looked = self.looked.lock().await;
+        self.read(store, &mut looked).await
+    }
+
+    /// Another process (the command line) may have changed keys or rules. Callers that come while a look
+    /// is under way share the next one, so that a flood of unknown keys asks the store one thing at a time.
+    pub async fn refresh_if_changed(&self, store: &Store) -> Result<(), StoreError> {
+        let came = Instant::now();
+        let mut looked = self.looked.lock().await;
+        if looked.is_some_and(|began| began >= came) {
+            return Ok(());
+        }
+        let began = Instant::now();
+        if store.config_version().await? != self.current.load().version {
+            return self.read(store, &mut looked).await;
+        }
+        *looked = Some(began);
+        Ok(())
+    }
+
+    async fn read(&self, store: &Store, looked: &mut Option<Instant>) -> Result<(), StoreError> {
+        let began = Instant::now();
         let fresh = Snapshot::load(store).await?;
         if fresh.version >= self.current.load().version {
             self.current.store(Arc::new(fresh));
         }
-        *asked = Instant::now();
+        *looked = Some(began);
         Ok(())
-    }
-
-    /// Another process (the command line) may have changed keys or rules.
-    pub async fn refresh_if_changed(&self, store: &Store) -> Result<(), StoreError> {
-        if store.config_version().await? == self.current.load().version {
-            return Ok(());
-        }
-        self.refresh(store).await
-    }
-
-    /// For a key that is not known: perhaps it was made a moment ago.
-    pub async fn look_again(&self, store: &Store) -> Result<(), StoreError> {
-        let due = {
-            let mut asked = self.asked.lock().await;
-            let due = asked.elapsed() >= LOOK_AGAIN;
-            if due {
-                *asked = Instant::now();
-            }
-            due
-        };
-        if due { self.refresh_if_changed(store).await } else { Ok(()) }
     }
 }
