@@ -22,7 +22,8 @@ impl DatabaseUrl {
                      hint: --database sqlite:PATH",
                 ));
             }
-            Some((_, rest)) if rest.starts_with("//") => {
+            // One letter is a drive.
+            Some((scheme, _)) if scheme.len() > 1 && scheme.bytes().all(|b| b.is_ascii_alphanumeric()) => {
                 return Err(unsupported("the scheme of the URL is not known. hint: --database sqlite:PATH"));
             }
             _ => url,
@@ -63,7 +64,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_opened_is_refused_without_repeating_it() {
-        for url in ["postgres://u:hunter2@db/x", "postgresql://u:hunter2@db/x", "mysql://u:hunter2@db/x", "sqlite:", ""]
+        for url in ["postgres://u:hunter2@db/x", "postgresql://u:hunter2@db/x", "mysql://u:hunter2@db/x", "nonsense:", "sqlite:", ""]
         {
             let error = DatabaseUrl::parse(url).unwrap_err();
             assert!(matches!(error, StoreError::Unsupported { .. }), "{url}");
