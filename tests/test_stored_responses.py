@@ -135,7 +135,7 @@ def test_a_conversation_goes_on_across_providers(api: httpx.Client, simulator: g
 
 
 def test_instructions_do_not_carry_over(api: httpx.Client, simulator: gp.Simulator, mark: str) -> None:
-    first = create(api, f"{mark} hello", instructions="speak as a pirate")
+    first = create(api, f"say exactly: {mark} hello", instructions="speak as a pirate")
     create(api, "go on", previous_response_id=first["id"])
     assert "pirate" not in json.dumps(simulator.requests(mark)[-1]["body"])
 

@@ -90,6 +90,15 @@ fn usage(reply: &Reply, output: usize) -> Value {
     json!({"input_tokens": reply.input_tokens, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": output})
 }
 
+/// The figures that are known at the end.
+fn final_usage(reply: &Reply) -> Value {
+    let mut usage = usage(reply, reply.output_tokens);
+    if reply.thought.is_some() {
+        usage["output_tokens_details"] = json!({"thinking_tokens": reply.reasoning_tokens});
+    }
+    usage
+}
+
 fn signature(reply: &Reply) -> String {
     format!("sim{:016x}", reply.seed)
 }
@@ -114,7 +123,7 @@ pub(crate) fn whole(prompt: &Prompt, reply: &Reply) -> Value {
     }
     body["content"] = blocks.into();
     body["stop_reason"] = stop_reason(reply).into();
-    body["usage"] = usage(reply, reply.output_tokens);
+    body["usage"] = final_usage(reply);
     body
 }
 
@@ -159,7 +168,7 @@ pub(crate) fn events(prompt: &Prompt, reply: &Reply) -> Vec<String> {
     out.push(event(
         "message_delta",
         json!({"type": "message_delta", "delta": {"stop_reason": stop_reason(reply), "stop_sequence": null},
-               "usage": {"output_tokens": reply.output_tokens}}),
+               "usage": final_usage(reply)}),
     ));
     out.push(event("message_stop", json!({"type": "message_stop"})));
     out

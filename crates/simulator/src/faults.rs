@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+/// How long the server is given to write out what comes before a cut.
+const FLUSH: Duration = Duration::from_millis(5);
+
 fn once() -> Option<u64> {
     Some(1)
 }
@@ -126,12 +129,15 @@ pub(crate) fn body(fault: Option<&Fault>, pieces: Vec<String>, kind: &'static st
             tokio::time::sleep(drip).await;
         }
         if left == 0 {
+            // The bytes before must be on the wire when the connection is torn, which they are once the
+            // server has found that there is nothing to write for a while.
+            tokio::time::sleep(FLUSH).await;
             return Some((Err(std::io::Error::other("cut")), (pieces, 0, true)));
         }
         let mut bytes = Bytes::from(piece);
         if bytes.len() >= left {
             bytes.truncate(left);
-            // One more turn, so that the bytes are out before the connection is torn.
+            // One more turn, for the cut itself.
             let rest = vec![String::new()].into_iter();
             return Some((Ok(bytes), (rest, 0, false)));
         }

@@ -164,7 +164,7 @@ async fn answer(
         seen.push_back(Seen { method, path, provider: provider.clone(), key_end, body: body.clone() });
     }
     let refuse = |status, kind, message: &str| wire::error(dialect_of_error, status, kind, message);
-    if key.is_empty() || key == "sk-invalid" {
+    if key.is_empty() && wants_a_key(&provider) || key == "sk-invalid" {
         return refuse(StatusCode::UNAUTHORIZED, "authentication_error", "the key is not valid");
     }
     let Ok(request) = serde_json::from_slice::<Value>(&body) else {
@@ -211,6 +211,11 @@ async fn answer(
         });
     }
     faults::body(fault.as_ref(), events, "text/event-stream; charset=utf-8", simulator.options.token_delay)
+}
+
+/// The providers that are companies want a key; a host of the user's own, of any other name, does not.
+fn wants_a_key(provider: &str) -> bool {
+    matches!(provider, "openai" | "anthropic" | "gemini" | "mistral" | "deepseek" | "groq" | "together" | "openrouter")
 }
 
 fn presented_key(headers: &HeaderMap) -> String {

@@ -111,6 +111,9 @@ fn say(prompt: &Prompt) -> String {
         return example(schema, &prompt.last_user, 0).to_string();
     }
     if prompt.json {
+        if let Some(schema) = told_schema(&prompt.instructions) {
+            return example(&schema, &prompt.last_user, 0).to_string();
+        }
         return json!({ "answer": format!("[simulated] {}", prompt.last_user) }).to_string();
     }
     let lower = prompt.last_user.to_ascii_lowercase();
@@ -123,11 +126,11 @@ fn say(prompt: &Prompt) -> String {
         text.push_str(&format!("The tools answered: {}.", quoted.join(", ")));
         return text;
     }
-    if lower.contains("story") {
-        text.push_str(STORY);
-        return text;
-    }
     text.push_str(&format!("You said: \"{}\"", prompt.last_user));
+    if lower.contains("story") {
+        text.push_str(". ");
+        text.push_str(STORY);
+    }
     if !prompt.instructions.is_empty() {
         text.push_str(&format!(" Instructions: \"{}\".", prompt.instructions));
     }
@@ -145,6 +148,13 @@ fn say(prompt: &Prompt) -> String {
         text.push_str(&format!(" Files: {}.", prompt.files));
     }
     text
+}
+
+/// The JSON Schema that the instructions hold, where a provider has no other place for one.
+fn told_schema(instructions: &str) -> Option<Value> {
+    let after = instructions.get(instructions.find("JSON Schema")?..)?;
+    let object = after.get(after.find('{')?..)?;
+    serde_json::Deserializer::from_str(object).into_iter::<Value>().next()?.ok()
 }
 
 fn calls(prompt: &Prompt, seed: u64) -> Vec<Call> {
