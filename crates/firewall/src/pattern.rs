@@ -413,8 +413,8 @@ impl Parser<'_> {
             out.push('^');
         }
         let mut first = true;
-        // The last single character, which `-` may make the beginning of a range.
-        let mut last: Option<char> = None;
+        // The last single character and its place: `-` may make it the beginning of a range.
+        let mut last: Option<(usize, char)> = None;
         loop {
             let Some((here, c)) = self.chars.next() else { return self.error(at, "there is a `[` without its `]`") };
             match c {
@@ -432,7 +432,7 @@ impl Parser<'_> {
                         }
                         None if rest.starts_with(':') => {
                             push_literal(&mut out, '[');
-                            last = Some('[');
+                            last = Some((here, '['));
                         }
                         None => return self.unsupported(here, "a collating element"),
                     }
@@ -452,8 +452,9 @@ impl Parser<'_> {
                         }
                         c => c,
                     };
-                    if last.is_some_and(|start| start > end) {
-                        return self.error(here, "the range is in the wrong order");
+                    if last.is_some_and(|(_, start)| start > end) {
+                        let from = last.map_or(here, |(at, _)| at);
+                        return self.error(from, "the range is in the wrong order");
                     }
                     out.push('-');
                     push_literal(&mut out, end);
@@ -477,19 +478,19 @@ impl Parser<'_> {
                         }
                         (None, 'b') => {
                             push_literal(&mut out, '\x08');
-                            last = Some('\x08');
+                            last = Some((here, '\x08'));
                         }
                         (None, 'Q' | 'E') => return self.unsupported(here, &format!("`\\{c}` in a class")),
                         (None, c) => {
                             let c = self.escaped_char(here, c)?;
                             push_literal(&mut out, c);
-                            last = Some(c);
+                            last = Some((here, c));
                         }
                     }
                 }
                 c => {
                     push_literal(&mut out, c);
-                    last = Some(c);
+                    last = Some((here, c));
                 }
             }
             first = false;

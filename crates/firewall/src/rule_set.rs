@@ -36,6 +36,8 @@ const DEFAULT_REPLACEMENT: &str = "[redacted]";
 
 struct Rule {
     id: i64,
+    /// Its place in its chain.
+    rank: usize,
     name: Arc<str>,
     scope: Scope,
     action: Action,
@@ -75,17 +77,18 @@ impl RuleSet {
         let (mut prompt, mut response) = (Vec::new(), Vec::new());
         for spec in enabled {
             let (engine, translated) = Engine::compile(spec.kind, &spec.pattern).map_err(|error| (spec.id, error))?;
+            let (chain, patterns) = match spec.scope {
+                Scope::Prompt => (&mut set.prompt, &mut prompt),
+                Scope::Response => (&mut set.response, &mut response),
+            };
             let rule = Rule {
                 id: spec.id,
+                rank: chain.rules.len(),
                 name: spec.name.as_str().into(),
                 scope: spec.scope,
                 action: spec.action,
                 replacement: spec.replacement.clone().unwrap_or_else(|| DEFAULT_REPLACEMENT.to_owned()),
                 engine,
-            };
-            let (chain, patterns) = match spec.scope {
-                Scope::Prompt => (&mut set.prompt, &mut prompt),
-                Scope::Response => (&mut set.response, &mut response),
             };
             chain.rules.push(rule);
             patterns.push(translated);
@@ -235,6 +238,7 @@ impl Link {
         self.recorded_exhausted = self.exhausted;
         tally.record(Hit {
             rule_id: rule.id,
+            rank: rule.rank,
             name: Arc::clone(&rule.name),
             action: rule.action,
             scope: rule.scope,

@@ -6,6 +6,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hit {
     pub rule_id: i64,
+    /// The rule's place among those of its scope, in the order in which they run.
+    pub rank: usize,
     pub name: Arc<str>,
     pub action: Action,
     pub scope: Scope,
@@ -14,7 +16,8 @@ pub struct Hit {
     pub exhausted: bool,
 }
 
-/// In the order in which rules first matched.
+/// Rules of the prompt first, then those of the response, each in the order in which they run: the same
+/// for a stream as for the whole text, where another rule may be the first to match.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     hits: Vec<Hit>,
@@ -27,7 +30,11 @@ impl Tally {
                 known.matches += hit.matches;
                 known.exhausted |= hit.exhausted;
             }
-            None => self.hits.push(hit),
+            None => {
+                let place = (hit.scope == Scope::Response, hit.rank);
+                let at = self.hits.partition_point(|known| (known.scope == Scope::Response, known.rank) < place);
+                self.hits.insert(at, hit);
+            }
         }
     }
 
