@@ -334,9 +334,11 @@ def test_models_that_cannot_do_what_is_needed_are_no_candidates(api: httpx.Clien
         {"type": "input_text", "text": "What is this?"},
         {"type": "input_image", "image_url": "data:image/png;base64,AA=="},
     ]
-    assert {"gpt-4o", "deepseek-chat"} <= candidates("Hello")
+    assert {"gpt-4o", "deepseek-v4-pro"} <= candidates("Hello")
     assert "gpt-4o" in (seeing := candidates([{"role": "user", "content": content}]))
-    assert "deepseek-chat" not in seeing
+    assert "deepseek-v4-pro" not in seeing
+    # Its provider has ended it: it is for those who name it.
+    assert "deepseek-chat" not in candidates("Hello")
     # Some 500,000 tokens.
     assert (long := candidates("word " * 400_000))
     assert "gpt-4o" not in long

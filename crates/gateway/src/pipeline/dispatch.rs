@@ -16,6 +16,8 @@ use tokenrouter_upstream::{Class, EventStream, Failure};
 pub(super) struct Dispatched {
     pub provider: String,
     pub model: Arc<ModelInfo>,
+    /// The model's name as it was sent.
+    pub name: Arc<str>,
     pub losses: Vec<Loss>,
     pub answer: Answered,
 }
@@ -51,19 +53,24 @@ pub(super) async fn dispatch(
         let outcome = result.as_ref().map_or_else(|failure| failure.class.outcome(), |_| "ok");
         record.told.attempts.push(Attempt {
             provider: target.provider.to_string(),
-            model: target.model.id.clone(),
+            model: target.name.to_string(),
             outcome,
             latency_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         });
         match result {
             Ok(answer) => {
                 observe(app, target, &answer, took);
-                let (provider, model) = (target.provider.to_string(), Arc::clone(&target.model));
-                return Ok(Dispatched { provider, model, losses: encoded.1.warnings, answer });
+                return Ok(Dispatched {
+                    provider: target.provider.to_string(),
+                    model: Arc::clone(&target.model),
+                    name: Arc::clone(&target.name),
+                    losses: encoded.1.warnings,
+                    answer,
+                });
             }
             Err(failure) => {
                 tracing::warn!(
-                    request_id = %record.told.request_id, provider = %target.provider, model = %target.model.id,
+                    request_id = %record.told.request_id, provider = %target.provider, model = %target.name,
                     class = ?failure.class, status = failure.error.status, kind = %failure.error.kind,
                     "an attempt failed"
                 );
@@ -111,7 +118,7 @@ fn encode(app: &App, target: &Target, request: &Request) -> ApiResult<KindAndBod
     let aim = providers::Target {
         kind: provider.kind,
         provider: &target.provider,
-        model: &target.model.id,
+        model: &target.name,
         max_output_tokens: Some(target.model.max_output_tokens).filter(|n| *n > 0),
         reasoning: target.model.capabilities.reasoning,
         stream: request.stream,

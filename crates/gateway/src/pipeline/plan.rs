@@ -112,6 +112,7 @@ fn consider(
         needs: needs(request, facts, guess),
         provider_by_rule,
         model_by_rule,
+        day: crate::clock::today(),
     };
     let decision = routing::select(&app.pool, &select, &app.latency);
     let warnings =
@@ -235,7 +236,7 @@ pub(crate) fn explain(app: &App, rules: &routing::RoutingRules, request: &Reques
     let answer = json!({
         "object": "route",
         "provider": best.map(|t| t.provider.to_string()),
-        "model": best.map(|t| t.model.id.clone()),
+        "model": best.map(|t| t.name.to_string()),
         "mode": considered.mode.as_str(),
         "task": considered.task,
         "confidence": decision.confidence,
@@ -252,7 +253,7 @@ pub(crate) fn explain(app: &App, rules: &routing::RoutingRules, request: &Reques
 fn describe(target: &Target) -> Value {
     json!({
         "provider": target.provider.to_string(),
-        "model": target.model.id,
+        "model": &*target.name,
         "utility": target.utility,
         "scores": { "cost": target.scores.cost, "quality": target.scores.quality, "latency": target.scores.latency },
         "estimated_cost_usd": target.estimated_cost_nano_usd.map(super::record::usd),

@@ -113,6 +113,10 @@ pub(super) struct Record {
     created_at_ms: i64,
     response_id: String,
     requested_model: Option<String>,
+    /// The caller's own.
+    metadata: Object,
+    /// The catalog's id of the model that answers, whatever name it was asked by.
+    pub model_id: String,
     previous_response_id: Option<String>,
     stream: bool,
     store: bool,
@@ -135,6 +139,8 @@ impl Record {
             created_at_ms,
             response_id: new_ordered_id("resp", created_at_ms),
             requested_model: request.model.clone(),
+            metadata: request.metadata.clone(),
+            model_id: String::new(),
             previous_response_id: request.previous_response_id.clone(),
             stream: request.stream,
             store: request.store,
@@ -166,7 +172,8 @@ impl Record {
 
     pub fn chosen(&mut self, dispatched: &Dispatched) {
         self.told.provider.clone_from(&dispatched.provider);
-        self.told.model.clone_from(&dispatched.model.id);
+        self.told.model = dispatched.name.to_string();
+        self.model_id.clone_from(&dispatched.model.id);
         self.price = dispatched.model.price;
         let losses = dispatched
             .losses
@@ -190,7 +197,7 @@ impl Record {
     /// Writes what is known by now into the response.
     fn tell(&self, response: &mut Response) {
         response.tokenrouter = serde_json::to_value(&self.told).unwrap_or_default();
-        add_metadata(&mut response.metadata, &self.told);
+        response.metadata = metadata(self.metadata.clone(), &self.told);
     }
 
     /// Takes in what is known at the end, and writes it into the response.
@@ -305,18 +312,21 @@ fn some(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// Adds what the router tells to the caller's own pairs, which win.
-fn add_metadata(metadata: &mut Object, told: &Told) {
-    let mut add = |name: &str, value: Value| {
-        if !metadata.contains_key(name) || name == "warnings" && metadata[name].is_array() {
-            metadata.insert(name.to_owned(), value);
+/// The caller's own pairs, which win, and what the router tells. Strings only: typed clients of OpenAI's
+/// API read metadata as a map of strings, and fail on anything else.
+fn metadata(mut metadata: Object, told: &Told) -> Object {
+    let mut add = |name: &str, value: String| {
+        if !metadata.contains_key(name) {
+            metadata.insert(name.to_owned(), Value::String(value));
         }
     };
-    add("provider", told.provider.as_str().into());
-    add("routing_mode", told.mode.into());
-    add("routing_confidence", told.confidence.into());
-    add("request_id", told.request_id.as_str().into());
+    add("provider", told.provider.clone());
+    add("routing_mode", told.mode.to_owned());
+    add("routing_confidence", told.confidence.to_string());
+    add("request_id", told.request_id.clone());
     if !told.warnings.is_empty() {
-        add("warnings", told.warnings.iter().map(|w| Value::from(w.message.as_str())).collect());
+        let messages: Vec<&str> = told.warnings.iter().map(|warning| warning.message.as_str()).collect();
+        add("warnings", messages.join("\n"));
     }
+    metadata
 }

@@ -217,7 +217,7 @@ impl Run {
         let Some(usage) = self.record.usage.filter(|usage| usage.output > 0) else { return };
         #[allow(clippy::cast_precision_loss)]
         let per_second = usage.output as f64 / self.first_at.elapsed().as_secs_f64().max(1e-4);
-        let (provider, model) = (&self.record.told.provider, &self.record.told.model);
+        let (provider, model) = (&self.record.told.provider, &self.record.model_id);
         self.record.app.latency.observe(provider, model, None, Some(per_second));
     }
 }

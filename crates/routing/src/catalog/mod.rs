@@ -131,7 +131,10 @@ mod tests {
         let catalog = catalog();
         let price = |id: &str| catalog.models().iter().find(|m| m.id == id).and_then(|m| m.price).unwrap();
         let gpt = price("gpt-4o-mini");
-        assert_eq!((gpt.input_pico_usd, gpt.output_pico_usd, gpt.cache_read_pico_usd), (150_000, 600_000, Some(75_000)));
+        assert_eq!(
+            (gpt.input_pico_usd, gpt.output_pico_usd, gpt.cache_read_pico_usd),
+            (150_000, 600_000, Some(75_000))
+        );
         let claude = price("claude-sonnet-4-5");
         assert_eq!((claude.input_pico_usd, claude.output_pico_usd), (3_000_000, 15_000_000));
         assert_eq!((claude.cache_read_pico_usd, claude.cache_write_pico_usd), (Some(300_000), Some(3_750_000)));

@@ -84,8 +84,7 @@ fn the_task_is_recognised_once_and_only_if_a_rule_asks_for_it() {
     let ask = |rules: &RoutingRules, metadata: Value| {
         let metadata = metadata.as_object().unwrap().clone();
         asked.set(0);
-        let _ =
-            rules.plan(&Facts { input_text: &["x"], metadata: &metadata, mode: Mode::Cost, task: &recognise });
+        let _ = rules.plan(&Facts { input_text: &["x"], metadata: &metadata, mode: Mode::Cost, task: &recognise });
         asked.get()
     };
     let act = json!({"set_mode": "cost"});

@@ -40,6 +40,8 @@ pub struct Request {
     /// The provider was set by a rule, which beats what the caller asked for.
     pub provider_by_rule: bool,
     pub model_by_rule: bool,
+    /// Today, as `2026-11-24`: a model that its provider has ended by then is chosen only by its name.
+    pub day: String,
 }
 
 /// A place to send the request to.
@@ -47,6 +49,8 @@ pub struct Request {
 pub struct Target {
     pub provider: Arc<str>,
     pub model: Arc<ModelInfo>,
+    /// What the provider is sent as the model: the model's id, or the alias that was asked for.
+    pub name: Arc<str>,
     pub utility: f32,
     pub scores: Scores,
     /// None: the price is not known.
@@ -103,7 +107,7 @@ pub fn select(pool: &Pool, request: &Request, latency: &dyn LatencyView) -> Resu
     }
     candidates.retain(|candidate| candidate.ready);
     let mut reasons = Vec::new();
-    candidates.retain(|candidate| match lacks(&candidate.model, &request.needs, named) {
+    candidates.retain(|candidate| match lacks(&candidate.model, request, named) {
         None => true,
         Some(reason) => {
             if reasons.len() < 3 {
@@ -139,22 +143,25 @@ fn confidence(targets: &[Target]) -> f32 {
     }
 }
 
-/// Why the model cannot take the request. A deprecated model is taken when it is named.
-fn lacks(model: &ModelInfo, needs: &Needs, named: bool) -> Option<&'static str> {
-    let can = &model.capabilities;
+/// Why the model cannot take the request. A model that was ended is tried when it is named: the provider
+/// knows best whether it is.
+fn lacks(model: &ModelInfo, request: &Request, named: bool) -> Option<&'static str> {
+    let (can, needs) = (&model.capabilities, &request.needs);
     let checks = [
         (needs.tools && !can.tools, "cannot use tools"),
         (needs.images && !can.images, "cannot see images"),
         (needs.files && !can.files, "cannot read files"),
         (needs.json_schema && !can.json_schema, "cannot answer by a JSON schema"),
         (needs.reasoning && !can.reasoning, "cannot reason"),
-        (!named && model.deprecated_on.is_some(), "is deprecated"),
+        (!named && model.is_deprecated(&request.day), "was ended by its provider"),
     ];
     if let Some((_, reason)) = checks.into_iter().find(|(lacking, _)| *lacking) {
         return Some(reason);
     }
     let output = needs.max_output_tokens.unwrap_or(0);
-    if needs.input_tokens_estimate.saturating_add(output) > model.context_window {
+    if needs.input_tokens_estimate.saturating_add(output) > model.context_window
+        || model.max_input_tokens.is_some_and(|most| needs.input_tokens_estimate > most)
+    {
         return Some("has too small a context window");
     }
     (model.max_output_tokens > 0 && output > model.max_output_tokens).then_some("cannot answer at such length")

@@ -14,7 +14,7 @@ pub struct Candidate {
 
 pub struct Pool {
     candidates: Vec<Candidate>,
-    /// By name or alias, in lower case.
+    /// By name, alias or shared name, in lower case.
     by_name: HashMap<String, Vec<usize>>,
     providers: BTreeSet<Arc<str>>,
 }
@@ -26,7 +26,8 @@ impl Pool {
         let mut providers = BTreeSet::new();
         for (i, candidate) in candidates.iter().enumerate() {
             providers.insert(Arc::clone(&candidate.provider));
-            for name in candidate.model.aliases.iter().chain([&candidate.model.id]) {
+            let model = &candidate.model;
+            for name in model.aliases.iter().chain([&model.id]).chain(&model.shared_name) {
                 let list = by_name.entry(name.to_lowercase()).or_default();
                 if !list.contains(&i) {
                     list.push(i);

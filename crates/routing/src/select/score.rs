@@ -36,10 +36,11 @@ pub(super) fn rank(candidates: &[&Candidate], request: &Request, seen: &dyn Late
             let scores = Scores {
                 #[allow(clippy::cast_precision_loss)]
                 cost: cost.map_or(UNKNOWN, |cost| falling(cost as f32, COST_RANGE)),
-                quality: model.quality,
+                quality: model.quality_for(request.needs.task),
                 latency: falling(expected_ms(model, candidate, output, seen), LATENCY_RANGE),
             };
             Target {
+                name: sent_name(model, request.model.as_deref().filter(|_| named)),
                 provider: Arc::clone(&candidate.provider),
                 model: Arc::clone(model),
                 utility: utility(request.mode, &scores, named),
@@ -48,6 +49,12 @@ pub(super) fn rank(candidates: &[&Candidate], request: &Request, seen: &dyn Late
             }
         })
         .collect()
+}
+
+/// The provider's own name for the model that the caller used, in the provider's spelling; else its id.
+fn sent_name(model: &ModelInfo, asked: Option<&str>) -> Arc<str> {
+    let alias = asked.and_then(|asked| model.aliases.iter().find(|alias| alias.eq_ignore_ascii_case(asked)));
+    alias.unwrap_or(&model.id).as_str().into()
 }
 
 fn utility(mode: Mode, scores: &Scores, named: bool) -> f32 {
