@@ -53,6 +53,15 @@ class Tokenrouter:
         return self._settings.base_url
 
     @property
+    def timeout(self) -> float | httpx.Timeout | None:
+        """In seconds; None: none."""
+        return self._settings.timeout
+
+    @property
+    def max_retries(self) -> int:
+        return self._settings.max_retries
+
+    @property
     def responses(self) -> _resources.Responses:
         return _resources.Responses(self)
 
@@ -160,6 +169,15 @@ class AsyncTokenrouter:
     @property
     def base_url(self) -> str:
         return self._settings.base_url
+
+    @property
+    def timeout(self) -> float | httpx.Timeout | None:
+        """In seconds; None: none."""
+        return self._settings.timeout
+
+    @property
+    def max_retries(self) -> int:
+        return self._settings.max_retries
 
     @property
     def responses(self) -> _async_resources.AsyncResponses:
