@@ -1,5 +1,8 @@
 //! Whatever the model's events, the caller's are in order, whole, and say what the response says.
 
+// clippy.toml's `allow-unwrap-in-tests` reaches test functions, not the helpers beside them.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -33,7 +36,11 @@ fn script() -> impl Strategy<Value = Vec<ModelEvent>> {
         (0u32..4, text).prop_map(|(key, text)| (key, Field::ReasoningText(0), text)),
         (0u32..4, text).prop_map(|(key, text)| (key, Field::Arguments, text)),
     ];
-    (proptest::collection::vec(step, 0..20), proptest::collection::vec(0usize..3, 4), proptest::collection::vec(any::<bool>(), 4))
+    (
+        proptest::collection::vec(step, 0..20),
+        proptest::collection::vec(0usize..3, 4),
+        proptest::collection::vec(any::<bool>(), 4),
+    )
         .prop_map(|(steps, kinds, ended)| {
             let mut events = Vec::new();
             for (key, kind) in (0u32..).zip(&kinds) {
@@ -121,8 +128,14 @@ fn a_message_without_a_word_still_has_its_part() {
         .map(|e| e["type"].as_str().unwrap().trim_start_matches("response.").to_owned())
         .collect();
     let wanted = [
-        "created", "in_progress", "output_item.added", "content_part.added", "output_text.done", "content_part.done",
-        "output_item.done", "completed",
+        "created",
+        "in_progress",
+        "output_item.added",
+        "content_part.added",
+        "output_text.done",
+        "content_part.done",
+        "output_item.done",
+        "completed",
     ];
     assert_eq!(kinds, wanted);
 }

@@ -1,5 +1,8 @@
 //! What a request may look like, and what is said of one that is wrong.
 
+// clippy.toml's `allow-unwrap-in-tests` reaches test functions, not the helpers beside them.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokenrouter_protocol::{Item, Part, Request, TextFormat, Tool, ToolChoice};
@@ -23,7 +26,10 @@ fn a_wrong_field_is_named_by_its_path() {
     assert_eq!(wrong(json!({"input": "x", "max_output_tokens": 1.5})), "max_output_tokens");
     assert_eq!(wrong(json!({"input": "x", "stream": "yes"})), "stream");
     assert_eq!(wrong(json!({"input": [{"role": "king", "content": "x"}]})), "input[0].role");
-    assert_eq!(wrong(json!({"input": [{"role": "user", "content": [{"type": "input_text"}]}]})), "input[0].content[0].text");
+    assert_eq!(
+        wrong(json!({"input": [{"role": "user", "content": [{"type": "input_text"}]}]})),
+        "input[0].content[0].text"
+    );
     assert_eq!(wrong(json!({"input": [{"type": "function_call_output", "output": "x"}]})), "input[0].call_id");
     assert_eq!(wrong(json!({"input": "x", "tools": [{"type": "function"}]})), "tools[0].name");
     assert_eq!(wrong(json!({"input": "x", "tool_choice": "perhaps"})), "tool_choice");
@@ -86,11 +92,17 @@ fn null_counts_as_absent() {
 
 fn any_json() -> impl Strategy<Value = Value> {
     let words = "input|type|role|content|text|message|user|function_call|call_id|name|arguments|output|summary|id|url";
-    let leaf = prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from), any::<i64>().prop_map(Value::from), words.prop_map(Value::from)];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        words.prop_map(Value::from)
+    ];
     leaf.prop_recursive(5, 40, 6, move |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            proptest::collection::vec((words, inner), 0..6).prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+            proptest::collection::vec((words, inner), 0..6)
+                .prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
         ]
     })
 }

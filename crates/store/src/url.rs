@@ -64,8 +64,14 @@ mod tests {
 
     #[test]
     fn what_cannot_be_opened_is_refused_without_repeating_it() {
-        for url in ["postgres://u:hunter2@db/x", "postgresql://u:hunter2@db/x", "mysql://u:hunter2@db/x", "nonsense:", "sqlite:", ""]
-        {
+        for url in [
+            "postgres://u:hunter2@db/x",
+            "postgresql://u:hunter2@db/x",
+            "mysql://u:hunter2@db/x",
+            "nonsense:",
+            "sqlite:",
+            "",
+        ] {
             let error = DatabaseUrl::parse(url).unwrap_err();
             assert!(matches!(error, StoreError::Unsupported { .. }), "{url}");
             assert!(!error.to_string().contains("hunter2"), "{error}");

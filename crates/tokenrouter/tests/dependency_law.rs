@@ -4,6 +4,9 @@
 //!
 //! What a crate's tests use (dev-dependencies) is not bound by it.
 
+// clippy.toml's `allow-unwrap-in-tests` reaches test functions, not the helpers beside them.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;

@@ -21,10 +21,7 @@ pub(super) async fn run(args: SimulatorArgs) -> Result<(), Failure> {
     let listener = listen(&args.listen).await?;
     let address = listener.local_addr().map_err(Failure::of)?;
     eprintln!("simulator on http://{address}");
-    let options = tokenrouter_simulator::Options {
-        token_delay: Duration::from_millis(args.token_delay_ms),
-        ..tokenrouter_simulator::Options::default()
-    };
+    let options = tokenrouter_simulator::Options { token_delay: Duration::from_millis(args.token_delay_ms) };
     let stop = async move {
         tokio::select! {
             _ = terminate.recv() => {}
