@@ -53,8 +53,9 @@ test-rust: setup
 
 test-types: setup
 	@echo '== types of the SDK'
-	$(BIN)/mypy --strict python/tokenrouter
-	$(BIN)/pyright --pythonpath $(BIN)/python python/tokenrouter
+	$(BIN)/python scripts/make_async.py --check
+	MYPYPATH=python $(BIN)/mypy --strict python/tokenrouter tests/typed_use.py
+	$(BIN)/pyright --pythonpath $(BIN)/python python/tokenrouter tests/typed_use.py
 
 test-python: setup build-ci
 	@echo '== black-box tests: the real binary, the SDK, the official clients, the documents, the wheel'

@@ -7,10 +7,12 @@
     print(response.output_text)
 """
 
-from ._client import AsyncTokenrouter, Tokenrouter
+from ._async_client import AsyncTokenrouter
+from ._client import Tokenrouter
 from ._errors import (
     APIConnectionError,
     APIError,
+    APIResponseValidationError,
     APITimeoutError,
     AuthenticationError,
     BadRequestError,
@@ -34,6 +36,7 @@ __version__ = "0.1.0"
 __all__ = [
     "APIConnectionError",
     "APIError",
+    "APIResponseValidationError",
     "APITimeoutError",
     "AsyncStream",
     "AsyncTokenRouter",

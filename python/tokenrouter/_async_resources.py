@@ -1,4 +1,4 @@
-"""What can be asked of the API, for the async client."""
+"""What can be asked of the API. Made by `scripts/make_async.py`: do not edit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from typing_extensions import Unpack
 
 from . import _calls as calls
-from ._base import NOT_GIVEN, NotGiven
+from ._base import NOT_GIVEN, Mode, NotGiven
 from ._models import (
     DataList,
     DataObject,
@@ -20,21 +20,36 @@ from ._models import (
     Response,
     RoutingRule,
 )
+from ._raw import AsyncResponseManager, Managed
 from ._streaming import AsyncStream
-from .types import FirewallRuleUpdateParams, Mode, RoutingRuleUpdateParams
+from .types import (
+    FirewallRuleUpdateArguments,
+    RequestOptions,
+    RouterMode,
+    RoutingRuleUpdateArguments,
+)
 
 if TYPE_CHECKING:
-    from ._client import AsyncTokenrouter
+    from ._async_client import AsyncTokenrouter
 
 
 class AsyncResource:
+    """A part of the API. Every method takes `extra_headers`, `extra_query`, `extra_body` and `timeout`
+    besides its own arguments, and raises an `APIError`.
+    """
+
     def __init__(self, client: AsyncTokenrouter) -> None:
         self._client = client
 
     @property
     def with_raw_response(self) -> Any:
         """The same methods, giving the HTTP response as it came (`RawResponse`)."""
-        return type(self)(self._client.raw())
+        return type(self)(self._client.in_mode(Mode.RAW))
+
+    @property
+    def with_streaming_response(self) -> Any:
+        """The same methods, to be used with `async with`, giving the HTTP response before its body is read."""
+        return Managed(type(self)(self._client.in_mode(Mode.STREAMED)), AsyncResponseManager)
 
 
 class AsyncResponses(AsyncResource):
@@ -62,6 +77,18 @@ class AsyncResponses(AsyncResource):
         **fields: Any,
     ) -> Response: ...
 
+    @overload
+    async def create(
+        self,
+        placeholder: EllipsisType | None = None,
+        /,
+        *,
+        stream: bool,
+        input: str | Sequence[Any] | NotGiven = ...,
+        model: str | None | NotGiven = ...,
+        **fields: Any,
+    ) -> Response | AsyncStream: ...
+
     async def create(
         self,
         placeholder: EllipsisType | None = None,
@@ -81,15 +108,14 @@ class AsyncResponses(AsyncResource):
         metadata: dict[str, Any] | None | NotGiven = NOT_GIVEN,
         previous_response_id: str | None | NotGiven = NOT_GIVEN,
         store: bool | None | NotGiven = NOT_GIVEN,
-        router_mode: Mode | None | NotGiven = NOT_GIVEN,
+        router_mode: RouterMode | None | NotGiven = NOT_GIVEN,
         router_model: str | None | NotGiven = NOT_GIVEN,
         router_provider: str | None | NotGiven = NOT_GIVEN,
         **fields: Any,
-    ) -> Any:
+    ) -> Response | AsyncStream:
         """Creates a response; with `stream=True` gives its chunks as they come.
 
-        Every field of `ResponseCreateParams` is taken, and `extra_headers`, `extra_query`,
-        `extra_body`, `timeout` for this call. Raises an `APIError`.
+        Every field of `ResponseCreateParams` is taken, and fields that this version does not know.
         """
         named = {
             "model": model,
@@ -111,23 +137,37 @@ class AsyncResponses(AsyncResource):
             "router_provider": router_provider,
         }
         made = calls.create_response(placeholder, {**named, **fields})
+        if made.stream:
+            return await self._client.send_stream(made)
         return await self._client.send(made, calls.parser(Response))
 
-    async def retrieve(self, response_id: str, **options: Any) -> Response:
+    async def retrieve(self, response_id: str, **options: Unpack[RequestOptions]) -> Response:
         made = calls.call("GET", calls.response_path(response_id), options)
         return await self._client.send(made, calls.parser(Response))
 
-    async def replay(self, response_id: str, *, stream: bool = False, **options: Any) -> Any:
+    @overload
+    async def replay(
+        self, response_id: str, *, stream: Literal[False] = ..., **options: Unpack[RequestOptions]
+    ) -> Response: ...
+
+    @overload
+    async def replay(self, response_id: str, *, stream: Literal[True], **options: Unpack[RequestOptions]) -> AsyncStream: ...
+
+    async def replay(
+        self, response_id: str, *, stream: bool = False, **options: Unpack[RequestOptions]
+    ) -> Response | AsyncStream:
         """A stored response again, plain or as chunks; no provider is called."""
         made = calls.call("POST", calls.response_path(response_id), {"stream": stream, **options})
-        made.stream = stream
+        if stream:
+            made.stream = True
+            return await self._client.send_stream(made)
         return await self._client.send(made, calls.parser(Response))
 
-    async def delete(self, response_id: str, **options: Any) -> Deleted:
+    async def delete(self, response_id: str, **options: Unpack[RequestOptions]) -> Deleted:
         made = calls.call("DELETE", calls.response_path(response_id), options)
         return await self._client.send(made, calls.parser(Deleted))
 
-    async def cancel(self, response_id: str, **options: Any) -> Response:
+    async def cancel(self, response_id: str, **options: Unpack[RequestOptions]) -> Response:
         made = calls.call("POST", calls.response_path(response_id, "/cancel"), options)
         return await self._client.send(made, calls.parser(Response))
 
@@ -144,19 +184,20 @@ class AsyncInputItems(AsyncResource):
         after: str | NotGiven = NOT_GIVEN,
         limit: int | NotGiven = NOT_GIVEN,
         order: Literal["asc", "desc"] | NotGiven = NOT_GIVEN,
+        **options: Unpack[RequestOptions],
     ) -> DataList[OutputItem]:
-        fields = {"after": after, "limit": limit, "order": order}
+        fields = {"after": after, "limit": limit, "order": order, **options}
         made = calls.call("GET", calls.response_path(response_id, "/input_items"), fields, query=True)
         return await self._client.send(made, calls.parser(DataList[OutputItem]))
 
 
 class AsyncModels(AsyncResource):
-    async def list(self) -> DataList[ModelObject]:
-        made = calls.call("GET", "/v1/models")
+    async def list(self, **options: Unpack[RequestOptions]) -> DataList[ModelObject]:
+        made = calls.call("GET", "/v1/models", options)
         return await self._client.send(made, calls.parser(DataList[ModelObject]))
 
-    async def retrieve(self, model: str) -> ModelObject:
-        made = calls.call("GET", f"/v1/models/{model}")
+    async def retrieve(self, model: str, **options: Unpack[RequestOptions]) -> ModelObject:
+        made = calls.call("GET", calls.model_path(model), options)
         return await self._client.send(made, calls.parser(ModelObject))
 
 
@@ -169,6 +210,7 @@ class AsyncRoutingRules(AsyncResource):
         match_json: dict[str, Any] | str | NotGiven = NOT_GIVEN,
         priority: int | NotGiven = NOT_GIVEN,
         is_enabled: bool | NotGiven = NOT_GIVEN,
+        **options: Unpack[RequestOptions],
     ) -> DataObject[RoutingRule]:
         fields = {
             "name": name,
@@ -176,26 +218,27 @@ class AsyncRoutingRules(AsyncResource):
             "is_enabled": is_enabled,
             "match_json": match_json,
             "action_json": action_json,
+            **options,
         }
         made = calls.call("POST", calls.rule_path("routing-rules"), fields)
         return await self._client.send(made, calls.parser(DataObject[RoutingRule]))
 
-    async def list(self) -> DataList[RoutingRule]:
+    async def list(self, **options: Unpack[RequestOptions]) -> DataList[RoutingRule]:
         """Every rule, highest priority first."""
-        made = calls.call("GET", calls.rule_path("routing-rules"))
+        made = calls.call("GET", calls.rule_path("routing-rules"), options)
         return await self._client.send(made, calls.parser(DataList[RoutingRule]))
 
-    async def retrieve(self, rule_id: int) -> DataObject[RoutingRule]:
-        made = calls.call("GET", calls.rule_path("routing-rules", rule_id))
+    async def retrieve(self, rule_id: int, **options: Unpack[RequestOptions]) -> DataObject[RoutingRule]:
+        made = calls.call("GET", calls.rule_path("routing-rules", rule_id), options)
         return await self._client.send(made, calls.parser(DataObject[RoutingRule]))
 
-    async def update(self, rule_id: int, **fields: Unpack[RoutingRuleUpdateParams]) -> DataObject[RoutingRule]:
+    async def update(self, rule_id: int, **fields: Unpack[RoutingRuleUpdateArguments]) -> DataObject[RoutingRule]:
         """Changes the fields given."""
         made = calls.call("PATCH", calls.rule_path("routing-rules", rule_id), fields)
         return await self._client.send(made, calls.parser(DataObject[RoutingRule]))
 
-    async def delete(self, rule_id: int) -> Deleted:
-        made = calls.call("DELETE", calls.rule_path("routing-rules", rule_id))
+    async def delete(self, rule_id: int, **options: Unpack[RequestOptions]) -> Deleted:
+        made = calls.call("DELETE", calls.rule_path("routing-rules", rule_id), options)
         return await self._client.send(made, calls.parser(Deleted))
 
 
@@ -211,6 +254,7 @@ class AsyncFirewallRules(AsyncResource):
         replacement: str | None | NotGiven = NOT_GIVEN,
         priority: int | NotGiven = NOT_GIVEN,
         is_enabled: bool | NotGiven = NOT_GIVEN,
+        **options: Unpack[RequestOptions],
     ) -> DataObject[FirewallRule]:
         fields = {
             "name": name,
@@ -221,24 +265,25 @@ class AsyncFirewallRules(AsyncResource):
             "pattern": pattern,
             "action": action,
             "replacement": replacement,
+            **options,
         }
         made = calls.call("POST", calls.rule_path("firewall-rules"), fields)
         return await self._client.send(made, calls.parser(DataObject[FirewallRule]))
 
-    async def list(self) -> DataList[FirewallRule]:
+    async def list(self, **options: Unpack[RequestOptions]) -> DataList[FirewallRule]:
         """Every rule, highest priority first."""
-        made = calls.call("GET", calls.rule_path("firewall-rules"))
+        made = calls.call("GET", calls.rule_path("firewall-rules"), options)
         return await self._client.send(made, calls.parser(DataList[FirewallRule]))
 
-    async def retrieve(self, rule_id: int) -> DataObject[FirewallRule]:
-        made = calls.call("GET", calls.rule_path("firewall-rules", rule_id))
+    async def retrieve(self, rule_id: int, **options: Unpack[RequestOptions]) -> DataObject[FirewallRule]:
+        made = calls.call("GET", calls.rule_path("firewall-rules", rule_id), options)
         return await self._client.send(made, calls.parser(DataObject[FirewallRule]))
 
-    async def update(self, rule_id: int, **fields: Unpack[FirewallRuleUpdateParams]) -> DataObject[FirewallRule]:
+    async def update(self, rule_id: int, **fields: Unpack[FirewallRuleUpdateArguments]) -> DataObject[FirewallRule]:
         """Changes the fields given."""
         made = calls.call("PATCH", calls.rule_path("firewall-rules", rule_id), fields)
         return await self._client.send(made, calls.parser(DataObject[FirewallRule]))
 
-    async def delete(self, rule_id: int) -> Deleted:
-        made = calls.call("DELETE", calls.rule_path("firewall-rules", rule_id))
+    async def delete(self, rule_id: int, **options: Unpack[RequestOptions]) -> Deleted:
+        made = calls.call("DELETE", calls.rule_path("firewall-rules", rule_id), options)
         return await self._client.send(made, calls.parser(Deleted))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import os
 import random
 import uuid
@@ -16,6 +17,14 @@ from ._errors import TokenrouterError, error_of
 ENVIRONMENTS = {"production": "https://api.tokenrouter.io", "local": "http://127.0.0.1:8000"}
 RETRIED = frozenset({408, 409, 429, 500, 502, 503, 504})
 LONGEST_WAIT = 30.0
+
+
+class Mode(enum.Enum):
+    """What a call gives: the parsed answer, the HTTP response, or the HTTP response before its body is read."""
+
+    PARSED = "parsed"
+    RAW = "raw"
+    STREAMED = "streamed"
 
 
 class NotGiven:
@@ -114,7 +123,7 @@ def wait_before(attempt: int, response: httpx.Response | None) -> float:
                 return asked
         except (KeyError, ValueError):
             pass
-    return min(0.5 * 2**attempt, 8.0) * (1 - 0.25 * random.random())
+    return min(0.5 * float(2**attempt), 8.0) * (1 - 0.25 * random.random())
 
 
 def raise_for(response: httpx.Response) -> None:

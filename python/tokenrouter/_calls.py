@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import EllipsisType
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel
 
 from ._base import Call, given
+from ._errors import APIResponseValidationError
 from ._models import Model
 
 M = TypeVar("M", bound=BaseModel)
@@ -17,9 +19,16 @@ M = TypeVar("M", bound=BaseModel)
 _OPTIONS = ("extra_headers", "extra_query", "extra_body", "timeout")
 
 
-def parser(model: type[M]) -> Any:
+def parser(model: type[M]) -> Callable[[httpx.Response], M]:
     def parse(response: httpx.Response) -> M:
-        parsed = model.model_validate(response.json())
+        try:
+            parsed = model.model_validate(response.json())
+        except ValueError as error:
+            raise APIResponseValidationError(
+                "what answered is not TokenRouter's API: is base_url right?",
+                status=response.status_code,
+                headers=response.headers,
+            ) from error
         if isinstance(parsed, Model):
             parsed._request_id = response.headers.get("x-request-id")  # pyright: ignore[reportPrivateUsage]
         return parsed
@@ -44,6 +53,12 @@ def create_response(placeholder: EllipsisType | None, fields: Mapping[str, Any])
     made = call("POST", "/v1/responses", fields)
     made.stream = bool((made.body or {}).get("stream"))
     return made
+
+
+def model_path(model: str) -> str:
+    if not model:
+        raise ValueError("a model's name is needed")
+    return f"/v1/models/{quote(model, safe='/:@')}"
 
 
 def rule_path(kind: str, rule_id: int | None = None) -> str:

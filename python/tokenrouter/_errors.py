@@ -53,6 +53,10 @@ class APITimeoutError(APIConnectionError):
     """No answer in time."""
 
 
+class APIResponseValidationError(APIError):
+    """A success whose body is not one of the API's, as a proxy's sign-in page is."""
+
+
 class BadRequestError(APIError):
     """400"""
 

@@ -1,4 +1,4 @@
-"""What can be asked of the API, for the sync client."""
+"""What can be asked of the API. `_async_resources.py` is made out of this file by `scripts/make_async.py`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from typing_extensions import Unpack
 
 from . import _calls as calls
-from ._base import NOT_GIVEN, NotGiven
+from ._base import NOT_GIVEN, Mode, NotGiven
 from ._models import (
     DataList,
     DataObject,
@@ -20,21 +20,36 @@ from ._models import (
     Response,
     RoutingRule,
 )
+from ._raw import Managed, ResponseManager
 from ._streaming import Stream
-from .types import FirewallRuleUpdateParams, Mode, RoutingRuleUpdateParams
+from .types import (
+    FirewallRuleUpdateArguments,
+    RequestOptions,
+    RouterMode,
+    RoutingRuleUpdateArguments,
+)
 
 if TYPE_CHECKING:
     from ._client import Tokenrouter
 
 
 class Resource:
+    """A part of the API. Every method takes `extra_headers`, `extra_query`, `extra_body` and `timeout`
+    besides its own arguments, and raises an `APIError`.
+    """
+
     def __init__(self, client: Tokenrouter) -> None:
         self._client = client
 
     @property
     def with_raw_response(self) -> Any:
         """The same methods, giving the HTTP response as it came (`RawResponse`)."""
-        return type(self)(self._client.raw())
+        return type(self)(self._client.in_mode(Mode.RAW))
+
+    @property
+    def with_streaming_response(self) -> Any:
+        """The same methods, to be used with `with`, giving the HTTP response before its body is read."""
+        return Managed(type(self)(self._client.in_mode(Mode.STREAMED)), ResponseManager)
 
 
 class Responses(Resource):
@@ -62,6 +77,18 @@ class Responses(Resource):
         **fields: Any,
     ) -> Response: ...
 
+    @overload
+    def create(
+        self,
+        placeholder: EllipsisType | None = None,
+        /,
+        *,
+        stream: bool,
+        input: str | Sequence[Any] | NotGiven = ...,
+        model: str | None | NotGiven = ...,
+        **fields: Any,
+    ) -> Response | Stream: ...
+
     def create(
         self,
         placeholder: EllipsisType | None = None,
@@ -81,15 +108,14 @@ class Responses(Resource):
         metadata: dict[str, Any] | None | NotGiven = NOT_GIVEN,
         previous_response_id: str | None | NotGiven = NOT_GIVEN,
         store: bool | None | NotGiven = NOT_GIVEN,
-        router_mode: Mode | None | NotGiven = NOT_GIVEN,
+        router_mode: RouterMode | None | NotGiven = NOT_GIVEN,
         router_model: str | None | NotGiven = NOT_GIVEN,
         router_provider: str | None | NotGiven = NOT_GIVEN,
         **fields: Any,
-    ) -> Any:
+    ) -> Response | Stream:
         """Creates a response; with `stream=True` gives its chunks as they come.
 
-        Every field of `ResponseCreateParams` is taken, and `extra_headers`, `extra_query`,
-        `extra_body`, `timeout` for this call. Raises an `APIError`.
+        Every field of `ResponseCreateParams` is taken, and fields that this version does not know.
         """
         named = {
             "model": model,
@@ -111,23 +137,37 @@ class Responses(Resource):
             "router_provider": router_provider,
         }
         made = calls.create_response(placeholder, {**named, **fields})
+        if made.stream:
+            return self._client.send_stream(made)
         return self._client.send(made, calls.parser(Response))
 
-    def retrieve(self, response_id: str, **options: Any) -> Response:
+    def retrieve(self, response_id: str, **options: Unpack[RequestOptions]) -> Response:
         made = calls.call("GET", calls.response_path(response_id), options)
         return self._client.send(made, calls.parser(Response))
 
-    def replay(self, response_id: str, *, stream: bool = False, **options: Any) -> Any:
+    @overload
+    def replay(
+        self, response_id: str, *, stream: Literal[False] = ..., **options: Unpack[RequestOptions]
+    ) -> Response: ...
+
+    @overload
+    def replay(self, response_id: str, *, stream: Literal[True], **options: Unpack[RequestOptions]) -> Stream: ...
+
+    def replay(
+        self, response_id: str, *, stream: bool = False, **options: Unpack[RequestOptions]
+    ) -> Response | Stream:
         """A stored response again, plain or as chunks; no provider is called."""
         made = calls.call("POST", calls.response_path(response_id), {"stream": stream, **options})
-        made.stream = stream
+        if stream:
+            made.stream = True
+            return self._client.send_stream(made)
         return self._client.send(made, calls.parser(Response))
 
-    def delete(self, response_id: str, **options: Any) -> Deleted:
+    def delete(self, response_id: str, **options: Unpack[RequestOptions]) -> Deleted:
         made = calls.call("DELETE", calls.response_path(response_id), options)
         return self._client.send(made, calls.parser(Deleted))
 
-    def cancel(self, response_id: str, **options: Any) -> Response:
+    def cancel(self, response_id: str, **options: Unpack[RequestOptions]) -> Response:
         made = calls.call("POST", calls.response_path(response_id, "/cancel"), options)
         return self._client.send(made, calls.parser(Response))
 
@@ -144,19 +184,20 @@ class InputItems(Resource):
         after: str | NotGiven = NOT_GIVEN,
         limit: int | NotGiven = NOT_GIVEN,
         order: Literal["asc", "desc"] | NotGiven = NOT_GIVEN,
+        **options: Unpack[RequestOptions],
     ) -> DataList[OutputItem]:
-        fields = {"after": after, "limit": limit, "order": order}
+        fields = {"after": after, "limit": limit, "order": order, **options}
         made = calls.call("GET", calls.response_path(response_id, "/input_items"), fields, query=True)
         return self._client.send(made, calls.parser(DataList[OutputItem]))
 
 
 class Models(Resource):
-    def list(self) -> DataList[ModelObject]:
-        made = calls.call("GET", "/v1/models")
+    def list(self, **options: Unpack[RequestOptions]) -> DataList[ModelObject]:
+        made = calls.call("GET", "/v1/models", options)
         return self._client.send(made, calls.parser(DataList[ModelObject]))
 
-    def retrieve(self, model: str) -> ModelObject:
-        made = calls.call("GET", f"/v1/models/{model}")
+    def retrieve(self, model: str, **options: Unpack[RequestOptions]) -> ModelObject:
+        made = calls.call("GET", calls.model_path(model), options)
         return self._client.send(made, calls.parser(ModelObject))
 
 
@@ -169,6 +210,7 @@ class RoutingRules(Resource):
         match_json: dict[str, Any] | str | NotGiven = NOT_GIVEN,
         priority: int | NotGiven = NOT_GIVEN,
         is_enabled: bool | NotGiven = NOT_GIVEN,
+        **options: Unpack[RequestOptions],
     ) -> DataObject[RoutingRule]:
         fields = {
             "name": name,
@@ -176,26 +218,27 @@ class RoutingRules(Resource):
             "is_enabled": is_enabled,
             "match_json": match_json,
             "action_json": action_json,
+            **options,
         }
         made = calls.call("POST", calls.rule_path("routing-rules"), fields)
         return self._client.send(made, calls.parser(DataObject[RoutingRule]))
 
-    def list(self) -> DataList[RoutingRule]:
+    def list(self, **options: Unpack[RequestOptions]) -> DataList[RoutingRule]:
         """Every rule, highest priority first."""
-        made = calls.call("GET", calls.rule_path("routing-rules"))
+        made = calls.call("GET", calls.rule_path("routing-rules"), options)
         return self._client.send(made, calls.parser(DataList[RoutingRule]))
 
-    def retrieve(self, rule_id: int) -> DataObject[RoutingRule]:
-        made = calls.call("GET", calls.rule_path("routing-rules", rule_id))
+    def retrieve(self, rule_id: int, **options: Unpack[RequestOptions]) -> DataObject[RoutingRule]:
+        made = calls.call("GET", calls.rule_path("routing-rules", rule_id), options)
         return self._client.send(made, calls.parser(DataObject[RoutingRule]))
 
-    def update(self, rule_id: int, **fields: Unpack[RoutingRuleUpdateParams]) -> DataObject[RoutingRule]:
+    def update(self, rule_id: int, **fields: Unpack[RoutingRuleUpdateArguments]) -> DataObject[RoutingRule]:
         """Changes the fields given."""
         made = calls.call("PATCH", calls.rule_path("routing-rules", rule_id), fields)
         return self._client.send(made, calls.parser(DataObject[RoutingRule]))
 
-    def delete(self, rule_id: int) -> Deleted:
-        made = calls.call("DELETE", calls.rule_path("routing-rules", rule_id))
+    def delete(self, rule_id: int, **options: Unpack[RequestOptions]) -> Deleted:
+        made = calls.call("DELETE", calls.rule_path("routing-rules", rule_id), options)
         return self._client.send(made, calls.parser(Deleted))
 
 
@@ -211,6 +254,7 @@ class FirewallRules(Resource):
         replacement: str | None | NotGiven = NOT_GIVEN,
         priority: int | NotGiven = NOT_GIVEN,
         is_enabled: bool | NotGiven = NOT_GIVEN,
+        **options: Unpack[RequestOptions],
     ) -> DataObject[FirewallRule]:
         fields = {
             "name": name,
@@ -221,24 +265,25 @@ class FirewallRules(Resource):
             "pattern": pattern,
             "action": action,
             "replacement": replacement,
+            **options,
         }
         made = calls.call("POST", calls.rule_path("firewall-rules"), fields)
         return self._client.send(made, calls.parser(DataObject[FirewallRule]))
 
-    def list(self) -> DataList[FirewallRule]:
+    def list(self, **options: Unpack[RequestOptions]) -> DataList[FirewallRule]:
         """Every rule, highest priority first."""
-        made = calls.call("GET", calls.rule_path("firewall-rules"))
+        made = calls.call("GET", calls.rule_path("firewall-rules"), options)
         return self._client.send(made, calls.parser(DataList[FirewallRule]))
 
-    def retrieve(self, rule_id: int) -> DataObject[FirewallRule]:
-        made = calls.call("GET", calls.rule_path("firewall-rules", rule_id))
+    def retrieve(self, rule_id: int, **options: Unpack[RequestOptions]) -> DataObject[FirewallRule]:
+        made = calls.call("GET", calls.rule_path("firewall-rules", rule_id), options)
         return self._client.send(made, calls.parser(DataObject[FirewallRule]))
 
-    def update(self, rule_id: int, **fields: Unpack[FirewallRuleUpdateParams]) -> DataObject[FirewallRule]:
+    def update(self, rule_id: int, **fields: Unpack[FirewallRuleUpdateArguments]) -> DataObject[FirewallRule]:
         """Changes the fields given."""
         made = calls.call("PATCH", calls.rule_path("firewall-rules", rule_id), fields)
         return self._client.send(made, calls.parser(DataObject[FirewallRule]))
 
-    def delete(self, rule_id: int) -> Deleted:
-        made = calls.call("DELETE", calls.rule_path("firewall-rules", rule_id))
+    def delete(self, rule_id: int, **options: Unpack[RequestOptions]) -> Deleted:
+        made = calls.call("DELETE", calls.rule_path("firewall-rules", rule_id), options)
         return self._client.send(made, calls.parser(Deleted))

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import httpx
 from typing_extensions import Required, TypedDict
 
-Mode = Literal["balance", "balanced", "cost", "quality", "latency", "fast"]
+RouterMode = Literal["balance", "balanced", "cost", "quality", "latency", "fast"]
+
+
+class RequestOptions(TypedDict, total=False):
+    """What every call takes besides its own fields; `timeout` in seconds."""
+
+    extra_headers: Mapping[str, str] | None
+    extra_query: Mapping[str, Any] | None
+    extra_body: Mapping[str, Any] | None
+    timeout: float | httpx.Timeout | None
 
 
 class ResponseCreateParams(TypedDict, total=False):
@@ -41,10 +51,14 @@ class ResponseCreateParams(TypedDict, total=False):
     safety_identifier: str | None
     prompt_cache_key: str | None
     user: str | None
-    router_mode: Mode | None
+    router_mode: RouterMode | None
     router_model: str | None
     router_provider: str | None
     router_strict: bool | None
+
+
+class RouteParams(ResponseCreateParams, RequestOptions, total=False):
+    """A request whose routing is asked for."""
 
 
 class RoutingRuleUpdateParams(TypedDict, total=False):
@@ -83,3 +97,11 @@ class FirewallRuleCreateParams(TypedDict, total=False):
     pattern: Required[str]
     action: Required[Literal["block", "mask", "warn"]]
     replacement: str | None
+
+
+class RoutingRuleUpdateArguments(RoutingRuleUpdateParams, RequestOptions, total=False):
+    """What `routing_rules.update` takes."""
+
+
+class FirewallRuleUpdateArguments(FirewallRuleUpdateParams, RequestOptions, total=False):
+    """What `firewall_rules.update` takes."""

@@ -1,0 +1,158 @@
+"""The client. Made by `scripts/make_async.py`: do not edit."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
+
+import httpx
+from typing_extensions import Unpack
+
+from . import _calls as calls
+from . import _async_resources as resources
+from ._base import NOT_GIVEN, RETRIED, Call, Mode, NotGiven, Settings, raise_for, wait_before
+from ._models import Route
+from ._raw import AsyncStreamedResponse, RawResponse
+from ._streaming import AsyncStream, connection_error
+from .types import RouteParams
+
+T = TypeVar("T")
+
+
+class AsyncTokenrouter:
+    """The async client.
+
+    `api_key` or `TOKENROUTER_API_KEY`. Where the API is, the first of: `base_url` (with or without
+    `/v1`), `TOKENROUTER_BASE_URL`, `environment` (`production`, or `local` for
+    http://127.0.0.1:8000). `timeout` in seconds. Connection errors and the statuses 408, 409, 429 and
+    5xx are tried again `max_retries` times.
+
+    Raises `TokenrouterError` where there is no key, or no such environment or address.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str | None = None,
+        environment: str | None = None,
+        base_url: str | None = None,
+        timeout: float | httpx.Timeout | None = 60.0,
+        max_retries: int = 2,
+        default_headers: Mapping[str, str] | None = None,
+        default_query: Mapping[str, Any] | None = None,
+        http_client: httpx.AsyncClient | None = None,
+    ) -> None:
+        self._settings = Settings.make(
+            api_key, environment, base_url, timeout, max_retries, default_headers, default_query
+        )
+        self._http = http_client or httpx.AsyncClient()
+        self._mode = Mode.PARSED
+
+    def __repr__(self) -> str:
+        return f"AsyncTokenrouter(base_url={self._settings.base_url!r})"
+
+    @property
+    def base_url(self) -> str:
+        return self._settings.base_url
+
+    @property
+    def timeout(self) -> float | httpx.Timeout | None:
+        """In seconds; None: none."""
+        return self._settings.timeout
+
+    @property
+    def max_retries(self) -> int:
+        return self._settings.max_retries
+
+    @property
+    def responses(self) -> resources.AsyncResponses:
+        return resources.AsyncResponses(self)
+
+    @property
+    def routing_rules(self) -> resources.AsyncRoutingRules:
+        return resources.AsyncRoutingRules(self)
+
+    @property
+    def firewall_rules(self) -> resources.AsyncFirewallRules:
+        return resources.AsyncFirewallRules(self)
+
+    @property
+    def models(self) -> resources.AsyncModels:
+        return resources.AsyncModels(self)
+
+    async def route(self, **fields: Unpack[RouteParams]) -> Route:
+        """What the router would do with a request; no provider is called."""
+        made = calls.call("POST", "/v1/route", fields)
+        return await self.send(made, calls.parser(Route))
+
+    def with_options(
+        self,
+        *,
+        api_key: str | NotGiven = NOT_GIVEN,
+        timeout: float | httpx.Timeout | None | NotGiven = NOT_GIVEN,
+        max_retries: int | NotGiven = NOT_GIVEN,
+        default_headers: Mapping[str, str] | NotGiven = NOT_GIVEN,
+    ) -> AsyncTokenrouter:
+        """The same client with other settings; connections are shared."""
+        other = copy.copy(self)
+        other._settings = self._settings.changed(
+            api_key=api_key, timeout=timeout, max_retries=max_retries, default_headers=default_headers
+        )
+        return other
+
+    def in_mode(self, mode: Mode) -> AsyncTokenrouter:
+        """For `with_raw_response` and `with_streaming_response`."""
+        other = copy.copy(self)
+        other._mode = mode
+        return other
+
+    async def send(self, call: Call, parse: Callable[[httpx.Response], T]) -> T:
+        """Sends a request, again where that may help, and gives what it answers."""
+        response = await self._send(call, stream=self._mode is Mode.STREAMED)
+        if self._mode is Mode.STREAMED:
+            return cast("T", AsyncStreamedResponse(response, parse))
+        if self._mode is Mode.RAW:
+            return cast("T", RawResponse(response, parse))
+        return parse(response)
+
+    async def send_stream(self, call: Call) -> AsyncStream:
+        """The same for an answer that is read as it comes."""
+        response = await self._send(call, stream=True)
+        if self._mode is Mode.STREAMED:
+            return cast("AsyncStream", AsyncStreamedResponse(response, AsyncStream))
+        if self._mode is Mode.RAW:
+            return cast("AsyncStream", RawResponse(response, AsyncStream))
+        return AsyncStream(response)
+
+    async def _send(self, call: Call, *, stream: bool) -> httpx.Response:
+        """The first answer that is a success; raises what the last one says otherwise."""
+        request = call.request(self._http, self._settings)
+        attempt = 0
+        while True:
+            response = None
+            try:
+                response = await self._http.send(request, stream=stream, follow_redirects=False)
+            except httpx.HTTPError as error:
+                if attempt >= self._settings.max_retries:
+                    raise connection_error(error) from error
+            if response is not None:
+                if response.status_code not in RETRIED or attempt >= self._settings.max_retries:
+                    break
+                await response.aclose()
+            await asyncio.sleep(wait_before(attempt, response))
+            attempt += 1
+        if not response.is_success:
+            await response.aread()
+            raise_for(response)
+        return response
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def __aenter__(self) -> AsyncTokenrouter:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()

@@ -1,0 +1,39 @@
+"""How the SDK is used, as the type checkers see it: `make test-types` checks this file, nothing runs it."""
+
+from typing_extensions import assert_type
+
+from tokenrouter import AsyncStream, AsyncTokenrouter, FirewallRule, Response, RoutingRule, Stream, Tokenrouter
+from tokenrouter.types import FirewallRuleCreateParams, ResponseCreateParams, RoutingRuleCreateParams
+
+PARAMS: ResponseCreateParams = {"model": "auto:balance", "input": "Hello", "router_mode": "fast"}
+ROUTING_RULE: RoutingRuleCreateParams = {"name": "Rule", "action_json": {"set_mode": "cost"}}
+FIREWALL_RULE: FirewallRuleCreateParams = {
+    "name": "Rule",
+    "scope": "prompt",
+    "type": "substring",
+    "pattern": "tea",
+    "action": "mask",
+}
+
+
+def sync(client: Tokenrouter, stream: bool) -> None:
+    assert_type(client.responses.create(model="auto", input="Hello", temperature=0.5), Response)
+    assert_type(client.responses.create(model="auto", input="Hello", stream=False), Response)
+    assert_type(client.responses.create(model="auto", input="Hello", stream=True), Stream)
+    assert_type(client.responses.create(model="auto", input="Hello", stream=stream), Response | Stream)
+    assert_type(client.responses.retrieve("resp_1").output_text, str)
+    assert_type(client.responses.replay("resp_1", stream=True), Stream)
+    assert_type(client.routing_rules.create(**ROUTING_RULE).data, RoutingRule)
+    assert_type(client.firewall_rules.create(**FIREWALL_RULE, timeout=5.0).data, FirewallRule)
+    assert_type(client.routing_rules.update(1, priority=5, extra_headers={"a": "b"}).data.priority, int)
+    assert_type(client.firewall_rules.list().data, list[FirewallRule])
+    for chunk in client.responses.create(input="Hello", stream=True):
+        assert_type(chunk.event, str)
+
+
+async def asynchronous(client: AsyncTokenrouter) -> None:
+    assert_type(await client.responses.create(model="auto", input="Hello"), Response)
+    assert_type(await client.responses.create(model="auto", input="Hello", stream=True), AsyncStream)
+    assert_type((await client.firewall_rules.retrieve(1)).data, FirewallRule)
+    async for chunk in await client.responses.create(input="Hello", stream=True):
+        assert_type(chunk.type, str)
