@@ -187,7 +187,7 @@ async fn answer(
         Ok(prompt) => prompt,
         Err(message) => return refuse(StatusCode::BAD_REQUEST, "invalid_request_error", &message),
     };
-    let reply = mind::think(&prompt, wire::hash(&body));
+    let reply = mind::think(&prompt, wire::seed(&request));
     let stream = request["stream"].as_bool().unwrap_or(false);
     if !stream {
         let body = match dialect {

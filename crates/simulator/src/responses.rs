@@ -108,7 +108,7 @@ pub(crate) fn whole(prompt: &Prompt, reply: &Reply, request: &Value) -> Value {
         body["completed_at"] = 1_767_225_601.into();
     }
     body["usage"] = json!({
-        "input_tokens": reply.input_tokens, "input_tokens_details": {"cached_tokens": 0},
+        "input_tokens": reply.input_tokens, "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
         "output_tokens": reply.output_tokens, "output_tokens_details": {"reasoning_tokens": reply.reasoning_tokens},
         "total_tokens": reply.input_tokens + reply.output_tokens,
     });

@@ -5,9 +5,12 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::{Value, json};
 
+/// A number out of what the request asks for; the same whether the answer is to be streamed or not.
 /// FNV-1a: the same on every machine.
-pub(crate) fn hash(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0000_0100_0000_01b3))
+pub(crate) fn seed(request: &Value) -> u64 {
+    let fold = |h, text: &str| text.bytes().fold(h, |h: u64, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3));
+    let fields = request.as_object().into_iter().flatten().filter(|(name, _)| !name.starts_with("stream"));
+    fields.fold(0xcbf2_9ce4_8422_2325, |h, (name, value)| fold(fold(h, name), &value.to_string()))
 }
 
 pub(crate) fn event(name: &str, data: Value) -> String {
