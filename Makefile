@@ -71,14 +71,11 @@ test-model: setup build-ci $(MODEL_VENV)/.installed ## Test against a real model
 	TOKENROUTER_BIN=$(TEST_BINARY) MODEL_PYTHON=$(CURDIR)/$(MODEL_VENV)/bin/python PYTHONPATH=python \
 		$(BIN)/python -m pytest tests/model
 
-bench: build $(VENV)/.tests-installed ## Measure the gateway beside nginx (installs nginx and wrk by apt)
-	@for tool in nginx wrk; do \
-		PATH="$$PATH:/usr/sbin" command -v $$tool >/dev/null || missing="$${missing:-} $$tool"; \
-	done; \
-	if [ -n "$${missing:-}" ]; then \
-		$(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \
-	fi
-	$(BIN)/python benches/run.py
+bench: build ## Measure the gateway beside nginx (installs nginx by apt)
+	cargo build --release --locked --bin tokenrouter-load
+	@PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null || { \
+		$(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends nginx-light; }
+	$(PYTHON) benches/run.py
 
 deny: ## Check licences, bans and sources of what we depend on
 	@cargo deny --version >/dev/null 2>&1 || cargo install cargo-deny --locked --version $(DENY_VERSION)

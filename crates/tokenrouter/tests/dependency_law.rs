@@ -19,6 +19,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("tokenrouter-providers", &["tokenrouter-protocol"]),
     ("tokenrouter-store", &["tokenrouter-protocol"]),
     ("tokenrouter-simulator", &[]),
+    ("tokenrouter-load", &[]),
     ("tokenrouter-upstream", &["tokenrouter-protocol", "tokenrouter-providers"]),
     (
         "tokenrouter-gateway",

@@ -46,6 +46,7 @@ impl ResponseStream {
             out: Vec::new(),
             begun: false,
             ended: false,
+            over: None,
             first_at: Instant::now(),
         };
         Self(Box::pin(futures_util::stream::unfold(run, |mut run| async move {
@@ -73,6 +74,8 @@ struct Run {
     out: Vec<ResponseEvent>,
     begun: bool,
     ended: bool,
+    /// The answer is over, and what came before its end is on its way to the caller.
+    over: Option<Over>,
     first_at: Instant,
 }
 
@@ -89,23 +92,26 @@ impl Run {
             return None;
         }
         let mut bytes = Vec::with_capacity(512);
+        if let Some(over) = self.over.take() {
+            self.finish(over, &mut bytes).await;
+            return Some(bytes.into());
+        }
         if !self.begun {
             self.begun = true;
             self.assembler.begin(&mut self.out);
         }
         loop {
-            if let Some(over) = self.take_decoded() {
-                self.finish(over, &mut bytes).await;
-                return Some(bytes.into());
-            }
+            let over = self.take_decoded();
             self.write_out(&mut bytes);
+            if let Some(over) = over {
+                return self.end_with(over, bytes).await;
+            }
             // What has arrived already goes out in one piece.
             match self.events.ready() {
                 Ok(Some(event)) => {
                     if let Err(error) = self.decoder.event(&event.name, &event.data, &mut self.decoded) {
                         let over = self.failure(&garbage(error));
-                        self.finish(over, &mut bytes).await;
-                        return Some(bytes.into());
+                        return self.end_with(over, bytes).await;
                     }
                     continue;
                 }
@@ -113,8 +119,7 @@ impl Run {
                 Ok(None) => {}
                 Err(failure) => {
                     let over = self.failure(&failure);
-                    self.finish(over, &mut bytes).await;
-                    return Some(bytes.into());
+                    return self.end_with(over, bytes).await;
                 }
             }
             let step = match self.events.next().await {
@@ -128,10 +133,19 @@ impl Run {
             };
             if let Err(failure) = step {
                 let over = self.failure(&failure);
-                self.finish(over, &mut bytes).await;
-                return Some(bytes.into());
+                return self.end_with(over, bytes).await;
             }
         }
+    }
+
+    /// Text that can go out does not wait until the record is durable, as the end of the answer must.
+    async fn end_with(&mut self, over: Over, mut bytes: Vec<u8>) -> Option<Bytes> {
+        if bytes.is_empty() {
+            self.finish(over, &mut bytes).await;
+        } else {
+            self.over = Some(over);
+        }
+        Some(bytes.into())
     }
 
     /// Screens and assembles what has been decoded. Says so when the answer is over.
