@@ -37,7 +37,7 @@ build: ## Build the gateway for use: target/release/tokenrouter
 build-ci: ## Build the gateway that the tests run: target/ci/tokenrouter
 	cargo build --profile ci --locked --bin tokenrouter
 
-test: test-rust ## Run every test
+test: test-format test-lint test-rust test-types test-python deny ## Run every test
 
 test-format:
 	@echo '== formatting'
@@ -78,8 +78,9 @@ bench: build ## Measure the gateway beside nginx (installs nginx by apt)
 	$(PYTHON) benches/run.py
 
 deny: ## Check licences, bans and sources of what we depend on
+	@echo '== dependencies'
 	@cargo deny --version >/dev/null 2>&1 || cargo install cargo-deny --locked --version $(DENY_VERSION)
-	cargo deny check bans licenses sources
+	cargo deny --log-level error check bans licenses sources
 
 clean: ## Remove what was built and installed here
 	rm -rf target dist $(VENV) $(MODEL_VENV) .pytest_cache .mypy_cache

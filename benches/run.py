@@ -1,6 +1,7 @@
 """What the gateway costs beside nginx proxying the same upstream, in one run (`make bench`).
 
 The load generator and the upstream (the simulator) share one core; what is measured has another for itself.
+Plain answers come at once; the events of streams one by one, a millisecond apart, as a model's do.
 CPU time is what the kernel counted for the process under test, its children included; it moves little with the
 machine, requests per second and latencies much: look at the ratios. Writes a table to standard output, and
 the figures as JSON to the file that `--json` names.
@@ -57,6 +58,7 @@ class Under:
     stream: str
     headers: dict[str, str]
     model: str
+    stream_model: str
     started_in_ms: float = 0.0
 
     def _tree(self) -> Iterator[int]:
@@ -83,7 +85,7 @@ class Under:
         if stream:
             # Sixteen words: some twenty events.
             body["input"] = "say exactly: " + "one two three four five six seven eight " * 2
-            body["stream"] = True
+            body |= {"stream": True, "model": self.stream_model}
         return json.dumps(body)
 
 
@@ -137,29 +139,31 @@ def running(command: list[str], **options: Any) -> Iterator[subprocess.Popen[byt
 
 
 @contextmanager
-def simulator() -> Iterator[str]:
+def simulator(delay_ms: int) -> Iterator[str]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    with running(on_core(SIDE_CORE, str(GATEWAY), "simulator", "--listen", f"127.0.0.1:{port}"), stderr=subprocess.DEVNULL) as process:  # fmt: skip
+    command = [str(GATEWAY), "simulator", "--listen", f"127.0.0.1:{port}", "--token-delay-ms", str(delay_ms)]
+    with running(on_core(SIDE_CORE, *command), stderr=subprocess.DEVNULL) as process:
         wait_for(f"{url}/_simulator/faults", process)
         yield url
 
 
 @contextmanager
-def direct(upstream: str) -> Iterator[Under]:
+def direct(upstream: str, drip: str) -> Iterator[Under]:
     """The upstream itself, for latencies."""
-    url = f"{upstream}/openai/v1/responses"
+    plain, stream = f"{upstream}/openai/v1/responses", f"{drip}/openai/v1/responses"
     with running(["sleep", "86400"]) as nothing:
-        yield Under("upstream alone", nothing, url, url, {"authorization": f"Bearer {PROVIDER_KEY}"}, "gpt-4o")
+        headers = {"authorization": f"Bearer {PROVIDER_KEY}"}
+        yield Under("upstream alone", nothing, plain, stream, headers, "gpt-4o", "gpt-4o")
 
 
 @contextmanager
-def nginx(upstream: str, folder: Path) -> Iterator[Under]:
+def nginx(upstream: str, drip: str, folder: Path) -> Iterator[Under]:
     program = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
     if program is None:
         raise RuntimeError("nginx is not installed")
     port = free_port()
-    host = upstream.removeprefix("http://")
+    host, drip_host = upstream.removeprefix("http://"), drip.removeprefix("http://")
     (folder / "nginx.conf").write_text(
         f"""
         worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;
@@ -169,11 +173,12 @@ def nginx(upstream: str, folder: Path) -> Iterator[Under]:
             fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
             keepalive_requests 10000000;
             upstream simulator {{ server {host}; keepalive 128; keepalive_requests 10000000; }}
+            upstream drip {{ server {drip_host}; keepalive 128; keepalive_requests 10000000; }}
             server {{
                 listen 127.0.0.1:{port} backlog=1024;
                 proxy_http_version 1.1; proxy_set_header Connection "";
                 location /plain {{ proxy_pass http://simulator/openai/v1/responses; }}
-                location /stream {{ proxy_buffering off; proxy_pass http://simulator/openai/v1/responses; }}
+                location /stream {{ proxy_buffering off; proxy_pass http://drip/openai/v1/responses; }}
             }}
         }}
         """
@@ -185,21 +190,24 @@ def nginx(upstream: str, folder: Path) -> Iterator[Under]:
         wait_for(f"{url}/", process)
         started = (time.monotonic() - began) * 1e3
         headers = {"authorization": f"Bearer {PROVIDER_KEY}"}
-        yield Under("nginx", process, f"{url}/plain", f"{url}/stream", headers, "gpt-4o", started)
+        yield Under("nginx", process, f"{url}/plain", f"{url}/stream", headers, "gpt-4o", "gpt-4o", started)
 
 
 @contextmanager
-def gateway(upstream: str, folder: Path, rules: int) -> Iterator[Under]:
+def gateway(upstream: str, drip: str, folder: Path, rules: int) -> Iterator[Under]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     (folder / "bench.toml").write_text(
-        f"""
+        "".join(
+            f"""
 [[providers]]
-name = "openai"
+name = "{name}"
 kind = "openai"
-base_url = "{upstream}/openai/v1"
+base_url = "{address}/openai/v1"
 api_key = "env:BENCH_PROVIDER_KEY"
 """
+            for name, address in (("openai", upstream), ("drip", drip))
+        )
     )
     database = folder / f"rules-{rules}.db"
     command = on_core(
@@ -225,7 +233,8 @@ api_key = "env:BENCH_PROVIDER_KEY"
             })  # fmt: skip
         name = f"gateway, {rules} rules of each kind"
         target = f"{url}/v1/responses"
-        yield Under(name, process, target, target, {"authorization": f"Bearer {KEY}"}, "openai/gpt-4o", started)
+        headers = {"authorization": f"Bearer {KEY}"}
+        yield Under(name, process, target, target, headers, "openai/gpt-4o", "drip/gpt-4o", started)
 
 
 def post(url: str, path: str, body: dict[str, Any]) -> None:
@@ -252,7 +261,8 @@ def measure(target: Under, requests: int, seconds: int, repeats: int) -> Row:
             costs, speeds = [], []
             for _ in range(repeats):
                 before = target.cpu_us()
-                result = load(target, stream=stream, requests=requests, connections=64, **more)
+                count = requests // 4 if stream else requests
+                result = load(target, stream=stream, requests=count, connections=64, **more)
                 costs.append((target.cpu_us() - before) / result["requests"])
                 speeds.append(result["requests"] / result["seconds"])
             row.figures |= {f"{case}_cpu_us": min(costs), f"{case}_per_s": max(speeds)}
@@ -315,15 +325,15 @@ def main() -> int:
     options = parser.parse_args()
     rows: list[Row] = []
     points: list[tuple[int, float]] = []
-    with tempfile.TemporaryDirectory() as name, simulator() as upstream:
+    with tempfile.TemporaryDirectory() as name, simulator(0) as upstream, simulator(1) as drip:
         folder = Path(name)
         measured = (options.requests, options.seconds, options.repeats)
-        with direct(upstream) as target:
+        with direct(upstream, drip) as target:
             rows.append(measure(target, *measured))
-        with nginx(upstream, folder) as target:
+        with nginx(upstream, drip, folder) as target:
             rows.append(measure(target, *measured))
         for rules in (0, RULES):
-            with gateway(upstream, folder, rules) as target:
+            with gateway(upstream, drip, folder, rules) as target:
                 rows.append(measure(target, *measured))
                 if rules and options.memory_requests:
                     points = memory(target, options.memory_requests)

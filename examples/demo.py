@@ -30,7 +30,7 @@ from tokenrouter import APIError, Response, Tokenrouter
 
 KEY = "tr_demo_0123456789abcdef"
 WAIT_S = 60
-COLOUR = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+COLOUR = "NO_COLOR" not in os.environ and (sys.stdout.isatty() or "FORCE_COLOR" in os.environ)
 
 
 def paint(code: str, text: str) -> str:

@@ -89,3 +89,11 @@ def test_every_make_target_that_a_document_names_exists() -> None:
     for document in documents():
         named = set(re.findall(r"`make ([a-z][a-z-]*)", document.read_text()))
         assert named <= targets, f"{document.name}: {named - targets}"
+
+
+def test_the_reference_is_what_the_program_says() -> None:
+    script = gp.ROOT / "scripts" / "make_reference.py"
+    ended = subprocess.run(
+        [sys.executable, str(script), str(gp.binary()), "--check"], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr

@@ -99,6 +99,8 @@ def test_a_prompt_is_answered(client: httpx.Client) -> None:
 
 
 def test_a_stream_says_what_the_plain_answer_says(client: httpx.Client) -> None:
+    # llama.cpp's own answers to one prompt differ when the second finds the prompt in its cache: both do here.
+    ask(client, "Name three colours.", max_output_tokens=40)
     plain = ask(client, "Name three colours.", max_output_tokens=40)
     stream = events(client, model=MODEL, input="Name three colours.", temperature=0, max_output_tokens=40)
     check_order(stream)

@@ -44,6 +44,8 @@ pub struct Row {
     pub code: &'static str,
     pub kind: &'static str,
     pub status: u16,
+    /// For the reference.
+    pub meaning: &'static str,
 }
 
 impl Code {
@@ -73,32 +75,86 @@ impl Code {
     ];
 
     #[must_use]
+    #[allow(clippy::too_many_lines)]
     pub fn row(self) -> Row {
-        let (code, kind, status) = match self {
-            Self::InvalidJson => ("invalid_json", "invalid_request_error", 400),
-            Self::InvalidParameter => ("invalid_parameter", "invalid_request_error", 400),
-            Self::ContextLengthExceeded => ("context_length_exceeded", "invalid_request_error", 400),
-            Self::PreviousResponseNotFound => ("previous_response_not_found", "invalid_request_error", 400),
-            Self::InvalidApiKey => ("invalid_api_key", "unauthorized_error", 401),
-            Self::NotFound => ("not_found", "not_found_error", 404),
-            Self::ModelNotFound => ("model_not_found", "not_found_error", 404),
-            Self::MethodNotAllowed => ("method_not_allowed", "invalid_request_error", 405),
-            Self::RequestTimeout => ("request_timeout", "invalid_request_error", 408),
-            Self::Conflict => ("conflict", "conflict_error", 409),
-            Self::PayloadTooLarge => ("payload_too_large", "invalid_request_error", 413),
-            Self::ValidationFailed => ("validation_failed", "validation_error", 422),
-            Self::FirewallBlocked => ("firewall_blocked", "firewall_error", 422),
-            Self::NoEligibleModel => ("no_eligible_model", "routing_error", 422),
-            Self::RoutingConflict => ("routing_conflict", "routing_error", 422),
-            Self::ProviderKeyMissing => ("provider_key_missing", "routing_error", 422),
-            Self::RateLimitExceeded => ("rate_limit_exceeded", "rate_limit_error", 429),
-            Self::Internal => ("internal_error", "internal_error", 500),
-            Self::UpstreamError => ("upstream_error", "provider_error", 502),
-            Self::ProviderUnavailable => ("provider_unavailable", "provider_error", 503),
-            Self::Unavailable => ("service_unavailable", "internal_error", 503),
-            Self::UpstreamTimeout => ("upstream_timeout", "provider_error", 504),
+        let (code, kind, status, meaning) = match self {
+            Self::InvalidJson => ("invalid_json", "invalid_request_error", 400, "the body is not JSON"),
+            Self::InvalidParameter => {
+                ("invalid_parameter", "invalid_request_error", 400, "a field is missing or wrong; `param` names it")
+            }
+            Self::ContextLengthExceeded => {
+                ("context_length_exceeded", "invalid_request_error", 400, "the prompt is longer than the model takes")
+            }
+            Self::PreviousResponseNotFound => (
+                "previous_response_not_found",
+                "invalid_request_error",
+                400,
+                "`previous_response_id` names no stored response of this workspace",
+            ),
+            Self::InvalidApiKey => {
+                ("invalid_api_key", "unauthorized_error", 401, "the API key is missing, wrong, revoked or expired")
+            }
+            Self::NotFound => {
+                ("not_found", "not_found_error", 404, "there is no such path or object in this workspace")
+            }
+            Self::ModelNotFound => (
+                "model_not_found",
+                "not_found_error",
+                404,
+                "there is no such model or provider; the message names the closest",
+            ),
+            Self::MethodNotAllowed => {
+                ("method_not_allowed", "invalid_request_error", 405, "the path does not answer to this method")
+            }
+            Self::RequestTimeout => {
+                ("request_timeout", "invalid_request_error", 408, "the body did not arrive in time")
+            }
+            Self::Conflict => ("conflict", "conflict_error", 409, "the object was changed or is in use"),
+            Self::PayloadTooLarge => {
+                ("payload_too_large", "invalid_request_error", 413, "the body is longer than `server.max_body_bytes`")
+            }
+            Self::ValidationFailed => (
+                "validation_failed",
+                "validation_error",
+                422,
+                "a rule's fields are wrong; `errors` has the messages of each",
+            ),
+            Self::FirewallBlocked => {
+                ("firewall_blocked", "firewall_error", 422, "a firewall rule blocked the prompt or the answer")
+            }
+            Self::NoEligibleModel => {
+                ("no_eligible_model", "routing_error", 422, "no model that is set up can do what the request needs")
+            }
+            Self::RoutingConflict => (
+                "routing_conflict",
+                "routing_error",
+                422,
+                "the provider and the model that were set do not go together",
+            ),
+            Self::ProviderKeyMissing => {
+                ("provider_key_missing", "routing_error", 422, "the gateway has no key for the provider asked for")
+            }
+            Self::RateLimitExceeded => (
+                "rate_limit_exceeded",
+                "rate_limit_error",
+                429,
+                "the provider limits requests; `Retry-After` says for how long",
+            ),
+            Self::Internal => {
+                ("internal_error", "internal_error", 500, "our mistake; the log has it by the request id")
+            }
+            Self::UpstreamError => {
+                ("upstream_error", "provider_error", 502, "the provider failed, or its answer made no sense")
+            }
+            Self::ProviderUnavailable => {
+                ("provider_unavailable", "provider_error", 503, "the provider cannot be reached or is overloaded")
+            }
+            Self::Unavailable => {
+                ("service_unavailable", "internal_error", 503, "the gateway cannot reach its database; try again soon")
+            }
+            Self::UpstreamTimeout => ("upstream_timeout", "provider_error", 504, "the provider did not answer in time"),
         };
-        Row { code, kind, status }
+        Row { code, kind, status, meaning }
     }
 }
 

@@ -6,7 +6,8 @@ use super::request_id::RequestId;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult};
-use crate::pipeline::{self, Delivery, DeliveryBody};
+use crate::http::sse;
+use crate::pipeline::{self, Delivery, DeliveryBody, EventCodec};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Extension, Path, Query, State};
@@ -16,7 +17,7 @@ use http::{HeaderMap, HeaderValue, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use tokenrouter_protocol::Request;
+use tokenrouter_protocol::{Request, ResponseEvent};
 use tokenrouter_store::StoredResponse;
 
 pub(super) async fn create_response(
@@ -27,13 +28,31 @@ pub(super) async fn create_response(
     body: Body,
 ) -> ApiResult<Response> {
     let request = Request::parse(read_json(&app, &headers, body).await?)?;
-    let delivery = pipeline::run(&app, &caller, &request_id.0, request).await?;
-    Ok(deliver(delivery))
+    let delivery = pipeline::run(&app, &caller, &request_id.0, request, Box::new(ResponsesCodec)).await?;
+    Ok(deliver(delivery, |_, bytes| json_bytes(bytes)))
 }
 
-fn deliver(delivery: Delivery) -> Response {
+/// Events as they are.
+struct ResponsesCodec;
+
+impl EventCodec for ResponsesCodec {
+    fn event(&mut self, event: &ResponseEvent, bytes: &mut Vec<u8>) {
+        sse::write(bytes, event.kind(), event);
+    }
+
+    fn end(&mut self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(b"data: [DONE]\n\n");
+    }
+}
+
+/// The HTTP answer: a stream as its codec wrote it, a plain response as `plain` makes it, and the headers
+/// that every surface has.
+pub(super) fn deliver(
+    delivery: Delivery,
+    plain: impl FnOnce(tokenrouter_protocol::Response, Bytes) -> Response,
+) -> Response {
     let mut response = match delivery.body {
-        DeliveryBody::Plain(bytes) => json_bytes(bytes),
+        DeliveryBody::Plain(response, bytes) => plain(*response, bytes),
         DeliveryBody::Stream(stream) => event_stream(Body::from_stream(*stream)),
     };
     let headers = response.headers_mut();
@@ -45,7 +64,7 @@ fn deliver(delivery: Delivery) -> Response {
     response
 }
 
-fn json_bytes(bytes: Bytes) -> Response {
+pub(super) fn json_bytes(bytes: Bytes) -> Response {
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], bytes).into_response()
 }
 

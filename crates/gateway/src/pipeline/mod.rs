@@ -10,7 +10,7 @@ mod screen;
 mod stream;
 
 pub(crate) use plan::explain;
-pub(crate) use stream::ResponseStream;
+pub(crate) use stream::{EventCodec, ResponseStream};
 
 use crate::app::App;
 use crate::auth::Caller;
@@ -18,7 +18,7 @@ use crate::error::{ApiError, ApiResult};
 use bytes::Bytes;
 use record::Record;
 use std::sync::Arc;
-use tokenrouter_protocol::Request;
+use tokenrouter_protocol::{Request, Response};
 
 /// What goes out, and what the headers tell.
 pub(crate) struct Delivery {
@@ -28,23 +28,33 @@ pub(crate) struct Delivery {
 }
 
 pub(crate) enum DeliveryBody {
-    /// The response as JSON.
-    Plain(Bytes),
-    /// The response as server-sent events.
+    /// The response, and the same as JSON.
+    Plain(Box<Response>, Bytes),
+    /// The response as events, in the codec's words.
     Stream(Box<ResponseStream>),
 }
 
-/// Takes a request through its stages. Whatever happens, one ledger entry is written.
+/// Takes a request through its stages. Whatever happens, one ledger entry is written. A surface is what
+/// makes `request`, and the codec for a stream's events or what is made of a plain response.
 ///
 /// # Errors
 /// Any of the contract's §7, before the first byte has gone out.
-pub(crate) async fn run(app: &Arc<App>, caller: &Caller, request_id: &str, request: Request) -> ApiResult<Delivery> {
+pub(crate) async fn run(
+    app: &Arc<App>,
+    caller: &Caller,
+    request_id: &str,
+    request: Request,
+    codec: Box<dyn EventCodec>,
+) -> ApiResult<Delivery> {
     let mut record = Record::begin(Arc::clone(app), caller, request_id, &request);
     match road(caller, &mut record, request).await {
-        Ok(Ready::Plain { provider, model, body }) => Ok(Delivery { provider, model, body: DeliveryBody::Plain(body) }),
+        Ok(Ready::Plain { response, body }) => {
+            let (provider, model) = (record.told.provider.clone(), record.told.model.clone());
+            Ok(Delivery { provider, model, body: DeliveryBody::Plain(response, body) })
+        }
         Ok(Ready::Stream(start)) => {
             let (provider, model) = (record.told.provider.clone(), record.told.model.clone());
-            let stream = ResponseStream::new(record, *start);
+            let stream = ResponseStream::new(record, *start, codec);
             Ok(Delivery { provider, model, body: DeliveryBody::Stream(Box::new(stream)) })
         }
         Err(error) => {
@@ -56,7 +66,7 @@ pub(crate) async fn run(app: &Arc<App>, caller: &Caller, request_id: &str, reque
 }
 
 enum Ready {
-    Plain { provider: String, model: String, body: Bytes },
+    Plain { response: Box<Response>, body: Bytes },
     Stream(Box<stream::Start>),
 }
 

@@ -18,10 +18,7 @@ pub(super) async fn finish(
     let mut assembler = Assembler::new(record.begin_response(request));
     assembler.keep_events(false);
     let mut sink = Vec::new();
-    let mut screened = Vec::with_capacity(events.len());
-    for event in events {
-        screen.pass(event, &mut record.tally, &mut screened).map_err(|blocked| blocked_error(&blocked))?;
-    }
+    let screened = screen.whole(events, &mut record.tally).map_err(|blocked| blocked_error(&blocked))?;
     let mut reason = None;
     for event in screened {
         match event {
@@ -41,7 +38,7 @@ pub(super) async fn finish(
     record.conclude(&mut response);
     let body: Bytes = serde_json::to_vec(&response).map_err(|e| ApiError::internal(&e))?.into();
     record.settle(outcome(reason), None, Some(body.clone())).await?;
-    Ok(Ready::Plain { provider: record.told.provider.clone(), model: record.told.model.clone(), body })
+    Ok(Ready::Plain { response: Box::new(response), body })
 }
 
 pub(super) fn outcome(reason: FinishReason) -> Outcome {

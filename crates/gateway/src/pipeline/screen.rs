@@ -198,6 +198,46 @@ impl ResponseScreen {
         }
     }
 
+    /// All events of a plain answer. Each field is screened as the whole text that it is, which one pass
+    /// over all patterns clears in most cases; the text is what [`ResponseScreen::pass`] would give.
+    pub fn whole(&mut self, events: Vec<ModelEvent>, tally: &mut Tally) -> Result<Vec<ModelEvent>, Blocked> {
+        if self.idle {
+            return Ok(events);
+        }
+        let mut joined: Vec<ModelEvent> = Vec::with_capacity(events.len());
+        let mut places: Vec<(u32, Field, usize)> = Vec::new();
+        for event in events {
+            let ModelEvent::Delta { key, field, text } = event else {
+                joined.push(event);
+                continue;
+            };
+            match places.iter().find(|(k, f, _)| *k == key && *f == field) {
+                Some((_, _, at)) => {
+                    if let ModelEvent::Delta { text: before, .. } = &mut joined[*at] {
+                        before.push_str(&text);
+                    }
+                }
+                None => {
+                    places.push((key, field, joined.len()));
+                    joined.push(ModelEvent::Delta { key, field, text });
+                }
+            }
+        }
+        let mut screened = Vec::with_capacity(joined.len());
+        for event in joined {
+            match event {
+                ModelEvent::Delta { key, field, mut text } => {
+                    if let Cow::Owned(masked) = self.rules.screen(Scope::Response, &text, tally)? {
+                        text = masked;
+                    }
+                    screened.push(ModelEvent::Delta { key, field, text });
+                }
+                other => self.pass(other, tally, &mut screened)?,
+            }
+        }
+        Ok(screened)
+    }
+
     fn object(&mut self, object: &mut Object, tally: &mut Tally) -> Result<(), Blocked> {
         let rules = &self.rules;
         screen_strings(object, &mut |text| {
@@ -216,7 +256,8 @@ impl ResponseScreen {
         tally: &mut Tally,
         out: &mut Vec<ModelEvent>,
     ) -> Result<(), Blocked> {
-        if !self.guards.iter().any(|(k, f, _)| *k == key && *f == field) {
+        let fresh = !self.guards.iter().any(|(k, f, _)| *k == key && *f == field);
+        if fresh {
             // A new part of an item ends the part before it.
             self.flush(tally, out, |k, f| k == key && same_list(f, field))?;
             self.guards.push((key, field, self.rules.guard(Scope::Response)));
@@ -225,7 +266,9 @@ impl ResponseScreen {
         if let Some((_, _, guard)) = self.guards.iter_mut().find(|(k, f, _)| *k == key && *f == field) {
             guard.push(text, &mut released, tally)?;
         }
-        if !released.is_empty() {
+        // The first of a field begins its part, though all of its text be held or masked away: the parts
+        // are then those of the unstreamed answer.
+        if fresh || !released.is_empty() {
             out.push(ModelEvent::Delta { key, field, text: released });
         }
         Ok(())

@@ -21,6 +21,15 @@ use tokenrouter_protocol::{Assembler, Ending, ModelEvent, Response, ResponseEven
 use tokenrouter_providers::StreamDecoder;
 use tokenrouter_upstream::{EventStream, Failure};
 
+/// How a surface writes the events of a response.
+pub(crate) trait EventCodec: Send {
+    /// Appends what the event is in this surface's words, which may be nothing.
+    fn event(&mut self, event: &ResponseEvent, bytes: &mut Vec<u8>);
+
+    /// Appends what comes after the last event.
+    fn end(&mut self, bytes: &mut Vec<u8>);
+}
+
 /// What a stream begins with.
 pub(super) struct Start {
     pub response: Response,
@@ -34,9 +43,10 @@ pub(super) struct Start {
 pub(crate) struct ResponseStream(Pin<Box<dyn Stream<Item = Result<Bytes, Infallible>> + Send>>);
 
 impl ResponseStream {
-    pub(super) fn new(record: Record, start: Start) -> Self {
+    pub(super) fn new(record: Record, start: Start, codec: Box<dyn EventCodec>) -> Self {
         let run = Run {
             record,
+            codec,
             screen: start.screen,
             assembler: Assembler::new(start.response),
             events: start.events,
@@ -65,6 +75,7 @@ impl Stream for ResponseStream {
 
 struct Run {
     record: Record,
+    codec: Box<dyn EventCodec>,
     screen: ResponseScreen,
     assembler: Assembler,
     events: Box<EventStream>,
@@ -160,6 +171,11 @@ impl Run {
                         let error = ApiError::provider(&self.record.told.provider, &failure);
                         return Some(Over::Error(Outcome::Failed, error));
                     }
+                    ModelEvent::Usage(usage) => {
+                        // Counted though the caller may go away before the end.
+                        self.record.usage = Some(usage);
+                        self.assembler.push(ModelEvent::Usage(usage), &mut self.out);
+                    }
                     other => self.assembler.push(other, &mut self.out),
                 }
             }
@@ -217,12 +233,12 @@ impl Run {
         }
         self.out.push(last);
         self.write_out(bytes);
-        bytes.extend_from_slice(b"data: [DONE]\n\n");
+        self.codec.end(bytes);
     }
 
     fn write_out(&mut self, bytes: &mut Vec<u8>) {
         for event in self.out.drain(..) {
-            crate::http::sse::write(bytes, event.kind(), &event);
+            self.codec.event(&event, bytes);
         }
     }
 

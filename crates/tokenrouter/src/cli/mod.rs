@@ -30,6 +30,9 @@ enum Command {
     Keys(keys::KeysCommand),
     /// List the models that requests can name.
     Models(models::ModelsArgs),
+    /// What scripts/make_reference.py makes the reference of errors of.
+    #[command(hide = true)]
+    ReferenceErrors,
 }
 
 /// Where settings come from; shared by the commands that need them.
@@ -80,6 +83,13 @@ pub(crate) fn main() -> ExitCode {
             Command::Simulator(args) => simulator::run(args).await,
             Command::Keys(command) => keys::run(command).await,
             Command::Models(args) => models::run(&args),
+            Command::ReferenceErrors => {
+                for code in tokenrouter_gateway::error::Code::ALL {
+                    let row = code.row();
+                    println!("{}", serde_json::json!([row.status, row.kind, row.code, row.meaning]));
+                }
+                Ok(())
+            }
         }
     });
     match result {

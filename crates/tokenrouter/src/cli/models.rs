@@ -25,6 +25,7 @@ pub(super) fn run(args: &ModelsArgs) -> Result<(), Failure> {
                 "{}",
                 json!({ "id": name, "context_window": model.context_window, "max_output_tokens": model.max_output_tokens,
                         "input_usd_per_million": prices.map(|p| p.0), "output_usd_per_million": prices.map(|p| p.1),
+                        "deprecated_on": model.deprecated_on,
                         "source": model.source })
             );
         } else {
