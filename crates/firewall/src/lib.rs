@@ -5,15 +5,21 @@
 //! stream, so **a stream's text equals the whole text's, however it is cut**. Matches of no length
 //! are no matches. **Nothing here keeps or tells the text that matched.**
 
+mod bounded;
 mod engine;
+mod guard;
 mod pattern;
+mod rule;
 mod rule_set;
+mod starts;
 mod substring;
 mod tally;
 mod transducer;
 
+pub use engine::{EngineKind, PatternInfo};
+pub use guard::Guard;
 pub use pattern::PatternError;
-pub use rule_set::{Blocked, Guard, RuleSet, RuleSpec, check_pattern};
+pub use rule_set::{Blocked, RuleSet, RuleSpec, check_pattern};
 pub use tally::{Hit, Tally};
 
 /// Which text a rule looks at.

@@ -1,8 +1,9 @@
-//! From a PCRE pattern to the syntax that our engine reads.
+//! From a PCRE pattern to the syntax of the linear engine.
 //!
-//! What means the same is passed on, what is written differently is translated, and **everything
-//! else is refused by name: no pattern is silently read as another one**. Look-around, back-references,
-//! atomic groups and possessive quantifiers are for a later version.
+//! Exactly: what means the same is passed on, what is written differently is translated, and **everything
+//! else is refused by name: no pattern is silently read as another one**; PCRE2 itself then runs it. Or
+//! loosely: a pattern that finds something wherever the given one does, and perhaps elsewhere too, which
+//! tells where PCRE2 need not look.
 
 use std::iter::Peekable;
 use std::str::CharIndices;
@@ -27,6 +28,21 @@ impl std::fmt::Display for PatternError {
 
 impl std::error::Error for PatternError {}
 
+/// A delimited pattern's body, the characters before it, and its flags; plain patterns ignore case.
+pub(crate) struct Written<'a> {
+    pub body: &'a str,
+    pub skipped: usize,
+    pub flags: &'a str,
+}
+
+/// Why a pattern has no exact translation.
+pub(crate) enum Refusal {
+    /// The linear engine cannot run it.
+    Beyond(PatternError),
+    /// It is no pattern at all.
+    Malformed(PatternError),
+}
+
 pub(crate) const MAX_PATTERN_CHARS: usize = 4_096;
 
 const DIGIT: &str = "0-9";
@@ -43,8 +59,8 @@ struct Flags {
 }
 
 /// # Errors
-/// When the pattern is empty, too long, malformed, or uses what this version cannot run exactly.
-pub(crate) fn translate(pattern: &str) -> Result<String, PatternError> {
+/// When the pattern is empty or too long, or has nothing between its slashes.
+pub(crate) fn written(pattern: &str) -> Result<Written<'_>, PatternError> {
     let error = |message: &str| PatternError { message: message.to_owned(), position: None };
     if pattern.is_empty() {
         return Err(error("the pattern must not be empty"));
@@ -52,31 +68,25 @@ pub(crate) fn translate(pattern: &str) -> Result<String, PatternError> {
     if pattern.chars().count() > MAX_PATTERN_CHARS {
         return Err(error("the pattern is longer than 4096 characters"));
     }
-    let delimited = delimited(pattern)?;
-    let (body, skipped, letters) = delimited.unwrap_or((pattern, 0, "i"));
-    let mut flags = Flags { dot_all: false, multi_line: false, extended: false };
-    let mut out = String::from("(?:");
-    for letter in letters.chars() {
-        match letter {
-            'i' => out.push_str("(?i)"),
-            's' => flags.dot_all = true,
-            'm' => flags.multi_line = true,
-            'x' => flags.extended = true,
-            _ => return Err(error(&format!("the flag `{letter}` after the pattern is not supported by this version"))),
-        }
-    }
-    let mut parser = Parser {
-        chars: body.char_indices().peekable(),
-        body,
-        skipped,
-        out,
-        flags,
-        stack: Vec::new(),
-        repeatable: false,
-    };
-    parser.run()?;
-    parser.out.push(')');
-    Ok(parser.out)
+    let (body, skipped, flags) = delimited(pattern)?.unwrap_or((pattern, 0, "i"));
+    Ok(Written { body, skipped, flags })
+}
+
+/// # Errors
+/// When the pattern is malformed, or is beyond what the linear engine can run exactly.
+pub(crate) fn translate(written: &Written) -> Result<String, Refusal> {
+    Parser::translated(written, Precision::Exact)
+}
+
+/// A pattern that finds something wherever this one does. None: anything may be found anywhere.
+pub(crate) fn relax(written: &Written) -> Option<String> {
+    Parser::translated(written, Precision::Loose).ok()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Precision {
+    Exact,
+    Loose,
 }
 
 /// `/…/flags`: the body, the characters before it, and the flags.
@@ -99,22 +109,73 @@ struct Parser<'a> {
     skipped: usize,
     out: String,
     flags: Flags,
-    /// The flags around each open group, and where it opens.
-    stack: Vec<(Flags, usize)>,
+    /// The flags around each open group, where it opens, and what closes it.
+    stack: Vec<(Flags, usize, &'static str)>,
     /// A quantifier may come now.
     repeatable: bool,
+    precision: Precision,
 }
 
-type Parsed<T> = Result<T, PatternError>;
+type Parsed<T> = Result<T, Refusal>;
 
-impl Parser<'_> {
+/// Any text.
+const ANYTHING: &str = "(?s:.*)";
+/// Nothing, whatever stood there.
+const NOTHING: &str = "(?:)";
+const LINE_END: &str = r"(?:\r\n|[\n-\r\x{85}\x{2028}\x{2029}])";
+
+impl<'a> Parser<'a> {
+    fn translated(written: &Written<'a>, precision: Precision) -> Parsed<String> {
+        let mut flags = Flags { dot_all: false, multi_line: false, extended: false };
+        let mut out = String::from("(?:");
+        for letter in written.flags.chars() {
+            match letter {
+                'i' => out.push_str("(?i)"),
+                's' => flags.dot_all = true,
+                'm' => flags.multi_line = true,
+                'x' => flags.extended = true,
+                'u' => {}
+                _ if precision == Precision::Loose => {}
+                _ => {
+                    let message = format!("the flag `{letter}` after the pattern");
+                    return Err(Refusal::Beyond(PatternError { message, position: None }));
+                }
+            }
+        }
+        let mut parser = Parser {
+            chars: written.body.char_indices().peekable(),
+            body: written.body,
+            skipped: written.skipped,
+            out,
+            flags,
+            stack: Vec::new(),
+            repeatable: false,
+            precision,
+        };
+        parser.run()?;
+        parser.out.push(')');
+        Ok(parser.out)
+    }
+
+    fn place(&self, at: usize, message: String) -> PatternError {
+        PatternError { message, position: Some(self.body[..at].chars().count() + self.skipped) }
+    }
+
     fn error<T>(&self, at: usize, message: impl Into<String>) -> Parsed<T> {
-        let position = self.body[..at].chars().count() + self.skipped;
-        Err(PatternError { message: message.into(), position: Some(position) })
+        Err(Refusal::Malformed(self.place(at, message.into())))
     }
 
     fn unsupported<T>(&self, at: usize, what: &str) -> Parsed<T> {
-        self.error(at, format!("{what} cannot be run safely by this version"))
+        Err(Refusal::Beyond(self.place(at, format!("{what} cannot be run by the linear engine"))))
+    }
+
+    /// Loosely, `instead` stands for what cannot be run exactly.
+    fn beyond(&mut self, at: usize, what: &str, instead: &str) -> Parsed<()> {
+        if self.precision == Precision::Exact {
+            return self.unsupported(at, what);
+        }
+        self.atom(instead);
+        Ok(())
     }
 
     fn rest(&mut self) -> &str {
@@ -151,9 +212,9 @@ impl Parser<'_> {
                 '[' => self.class(at)?,
                 '(' => self.group(at)?,
                 ')' => match self.stack.pop() {
-                    Some((flags, _)) => {
+                    Some((flags, _, close)) => {
                         self.flags = flags;
-                        self.atom(")");
+                        self.atom(close);
                     }
                     None => return self.error(at, "there is a `)` without its `(`"),
                 },
@@ -170,10 +231,10 @@ impl Parser<'_> {
                     self.out.push_str("(?m:$)");
                     self.repeatable = false;
                 }
+                // It also stands before a last newline.
                 '$' => {
-                    let message = "`$` also stands before a last newline, which this version cannot run exactly; \
-                                   use `\\z` for the very end, or `(?m)` for the end of each line";
-                    return self.error(at, message);
+                    self.beyond(at, "`$` without `(?m)`", NOTHING)?;
+                    self.repeatable = false;
                 }
                 '*' | '+' | '?' => self.quantifier(at, &c.to_string())?,
                 '{' => self.braces(at)?,
@@ -183,7 +244,7 @@ impl Parser<'_> {
             }
         }
         match self.stack.last() {
-            Some((_, at)) => self.error(*at, "there is a `(` without its `)`"),
+            Some((_, at, _)) => self.error(*at, "there is a `(` without its `)`"),
             None => Ok(()),
         }
     }
@@ -197,7 +258,11 @@ impl Parser<'_> {
         match self.chars.peek() {
             Some((at, '+')) => {
                 let at = *at;
-                self.unsupported(at, "a possessive quantifier")
+                if self.precision == Precision::Exact {
+                    return self.unsupported(at, "a possessive quantifier");
+                }
+                self.skip(1);
+                Ok(())
             }
             Some((_, '?')) => {
                 self.skip(1);
@@ -219,7 +284,11 @@ impl Parser<'_> {
         let (low, high) = inside.split_once(',').map_or((inside.as_str(), None), |(low, high)| (low, Some(high)));
         let number = |text: &str| !text.is_empty() && text.len() <= 5 && text.bytes().all(|b| b.is_ascii_digit());
         if low.is_empty() && high.is_some_and(number) {
-            return self.unsupported(at, "`{,n}`, which is read differently by different versions of PCRE,");
+            if self.precision == Precision::Exact {
+                return self.unsupported(at, "`{,n}`, which is read differently by different versions of PCRE,");
+            }
+            self.skip(inside.chars().count() + 1);
+            return self.quantifier(at, "*");
         }
         if !number(low) || !high.is_none_or(|high| high.is_empty() || number(high)) {
             self.literal('{');
@@ -238,7 +307,7 @@ impl Parser<'_> {
         self.repeatable = false;
         let open = |parser: &mut Self, skip: usize| {
             parser.skip(skip);
-            parser.stack.push((parser.flags, at));
+            parser.stack.push((parser.flags, at, ")"));
             parser.out.push_str("(?:");
         };
         if rest.starts_with('*') {
@@ -248,19 +317,39 @@ impl Parser<'_> {
             open(self, 0);
             return Ok(());
         };
+        for (prefix, what, close) in [
+            ("=", "look-ahead `(?=`", "){0}"),
+            ("!", "look-ahead `(?!`", "){0}"),
+            ("<=", "look-behind `(?<=`", "){0}"),
+            ("<!", "look-behind `(?<!`", "){0}"),
+            (">", "an atomic group `(?>`", ")"),
+        ] {
+            if inner.starts_with(prefix) {
+                if self.precision == Precision::Exact {
+                    return self.unsupported(at, what);
+                }
+                self.skip(1 + prefix.len());
+                self.stack.push((self.flags, at, close));
+                self.out.push_str("(?:");
+                return Ok(());
+            }
+        }
         for (prefix, what) in [
-            ("=", "look-ahead `(?=`"),
-            ("!", "look-ahead `(?!`"),
-            ("<=", "look-behind `(?<=`"),
-            ("<!", "look-behind `(?<!`"),
-            (">", "an atomic group `(?>`"),
-            ("(", "a condition `(?(`"),
             ("R", "recursion `(?R)`"),
             ("&", "recursion `(?&`"),
             ("P=", "a back-reference `(?P=`"),
             ("P>", "recursion `(?P>`"),
-            ("C", "a callout `(?C`"),
+            ("+", "recursion `(?+`"),
+            ("0", "recursion `(?0)`"),
         ] {
+            if inner.starts_with(prefix) {
+                let end = inner.find(')').map_or(inner.len(), |end| end + 1);
+                self.beyond(at, what, ANYTHING)?;
+                self.skip(1 + inner[..end].chars().count());
+                return Ok(());
+            }
+        }
+        for (prefix, what) in [("(", "a condition `(?(`"), ("C", "a callout `(?C`"), ("[", "an extended class `(?[`")] {
             if inner.starts_with(prefix) {
                 return self.unsupported(at, what);
             }
@@ -301,7 +390,7 @@ impl Parser<'_> {
                 ')' | ':' => {
                     self.skip(count + 2);
                     if c == ':' {
-                        self.stack.push((self.flags, at));
+                        self.stack.push((self.flags, at, ")"));
                         self.out.push_str("(?:");
                     }
                     self.out.push_str(&case);
@@ -346,7 +435,23 @@ impl Parser<'_> {
                 let class = self.property(at, c)?;
                 self.atom(&class);
             }
-            '1'..='9' => return self.unsupported(at, "a back-reference"),
+            '1'..='9' => {
+                self.beyond(at, "a back-reference", ANYTHING)?;
+                while self.chars.peek().is_some_and(|(_, c)| c.is_ascii_digit()) {
+                    self.skip(1);
+                }
+            }
+            'B' | 'Z' | 'K' => {
+                self.beyond(at, &format!("`\\{c}`"), NOTHING)?;
+                self.repeatable = false;
+            }
+            'G' => {
+                let message = "`\\G` means where the search began, which a stream has no word for";
+                return self.error(at, message);
+            }
+            'R' => self.beyond(at, "`\\R`", LINE_END)?,
+            'X' => self.beyond(at, "`\\X`", "(?s:.+)")?,
+            'N' if !self.rest().starts_with('{') => self.atom("(?-s:.)"),
             _ => {
                 let c = self.escaped_char(at, c)?;
                 self.literal(c);

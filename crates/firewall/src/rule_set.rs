@@ -1,9 +1,11 @@
 //! The rules of a workspace, in order, over whole texts and over streams.
 
-use crate::engine::Engine;
+use crate::engine::{Engine, PatternInfo};
+use crate::guard::{Guard, Stage};
 use crate::pattern::PatternError;
-use crate::tally::{Hit, Tally};
-use crate::transducer::{Deed, Stop, Transducer};
+use crate::rule::{Link, Rule};
+use crate::starts::{Starts, literals};
+use crate::tally::Tally;
 use crate::{Action, PatternKind, Scope};
 use regex_automata::{Input, MatchKind, PatternSet, meta};
 use std::borrow::Cow;
@@ -34,22 +36,22 @@ pub struct Blocked {
 
 const DEFAULT_REPLACEMENT: &str = "[redacted]";
 
-struct Rule {
-    id: i64,
-    /// Its place in its chain.
-    rank: usize,
-    name: Arc<str>,
-    scope: Scope,
-    action: Action,
-    replacement: String,
-    engine: Engine,
+/// The rules of a scope, in the order in which they run.
+#[derive(Default)]
+pub(crate) struct Chain {
+    pub rules: Vec<Rule>,
+    pub stages: Vec<Stage>,
+    prefilter: Prefilter,
 }
 
+/// Which rules have something to find in a text at all: all their patterns in one pass.
 #[derive(Default)]
-struct Chain {
-    rules: Vec<Rule>,
-    /// All patterns at once: which of them occur in a text at all. None if they are too many for it.
-    prefilter: Option<meta::Regex>,
+struct Prefilter {
+    regex: Option<meta::Regex>,
+    /// The rule of each pattern.
+    rules: Vec<usize>,
+    /// Rules of which nothing is known.
+    unknown: Vec<usize>,
 }
 
 /// Compiled rules, never changed: a new set is made when a rule changes.
@@ -61,10 +63,12 @@ pub struct RuleSet {
     broken: Option<i64>,
 }
 
+/// Which engine would run the pattern, and why.
+///
 /// # Errors
-/// When the pattern is malformed, or this version cannot run it exactly and safely.
-pub fn check_pattern(kind: PatternKind, pattern: &str) -> Result<(), PatternError> {
-    Engine::compile(kind, pattern).map(|_| ())
+/// When the pattern is malformed, or cannot be run exactly and safely.
+pub fn check_pattern(kind: PatternKind, pattern: &str) -> Result<PatternInfo, PatternError> {
+    Engine::compile(kind, pattern).map(|compiled| compiled.info())
 }
 
 impl RuleSet {
@@ -73,29 +77,8 @@ impl RuleSet {
     pub fn compile(specs: &[RuleSpec]) -> Result<Self, (i64, PatternError)> {
         let mut enabled: Vec<&RuleSpec> = specs.iter().filter(|spec| spec.is_enabled).collect();
         enabled.sort_by_key(|spec| (std::cmp::Reverse(spec.priority), spec.id));
-        let mut set = Self::default();
-        let (mut prompt, mut response) = (Vec::new(), Vec::new());
-        for spec in enabled {
-            let (engine, translated) = Engine::compile(spec.kind, &spec.pattern).map_err(|error| (spec.id, error))?;
-            let (chain, patterns) = match spec.scope {
-                Scope::Prompt => (&mut set.prompt, &mut prompt),
-                Scope::Response => (&mut set.response, &mut response),
-            };
-            let rule = Rule {
-                id: spec.id,
-                rank: chain.rules.len(),
-                name: spec.name.as_str().into(),
-                scope: spec.scope,
-                action: spec.action,
-                replacement: spec.replacement.clone().unwrap_or_else(|| DEFAULT_REPLACEMENT.to_owned()),
-                engine,
-            };
-            chain.rules.push(rule);
-            patterns.push(translated);
-        }
-        set.prompt.prefilter = prefilter(&prompt);
-        set.response.prefilter = prefilter(&response);
-        Ok(set)
+        let chain = |scope| Chain::compile(enabled.iter().copied().filter(move |spec| spec.scope == scope));
+        Ok(Self { prompt: chain(Scope::Prompt)?, response: chain(Scope::Response)?, broken: None })
     }
 
     #[must_use]
@@ -114,14 +97,14 @@ impl RuleSet {
         self.broken.is_none() && self.chain(scope).rules.is_empty()
     }
 
-    fn chain(&self, scope: Scope) -> &Chain {
+    pub(crate) fn chain(&self, scope: Scope) -> &Chain {
         match scope {
             Scope::Prompt => &self.prompt,
             Scope::Response => &self.response,
         }
     }
 
-    fn check_broken(&self) -> Result<(), Blocked> {
+    pub(crate) fn check_broken(&self) -> Result<(), Blocked> {
         match self.broken {
             Some(rule_id) => Err(Blocked { rule_id, rule_name: "a rule that is not valid".into(), exhausted: false }),
             None => Ok(()),
@@ -135,34 +118,24 @@ impl RuleSet {
     pub fn screen<'t>(&self, scope: Scope, text: &'t str, tally: &mut Tally) -> Result<Cow<'t, str>, Blocked> {
         self.check_broken()?;
         let chain = self.chain(scope);
-        if chain.rules.is_empty() || text.is_empty() {
-            return Ok(Cow::Borrowed(text));
-        }
-        let occurring = chain.prefilter.as_ref().map(|prefilter| {
-            let mut set = PatternSet::new(prefilter.pattern_len());
-            prefilter.which_overlapping_matches(&Input::new(text), &mut set);
-            set
-        });
-        if occurring.as_ref().is_some_and(PatternSet::is_empty) {
-            return Ok(Cow::Borrowed(text));
-        }
         let mut current = Cow::Borrowed(text);
-        for (i, rule) in chain.rules.iter().enumerate() {
-            // What the prefilter said is of the text as it came.
-            let untouched = matches!(current, Cow::Borrowed(_));
-            let absent = occurring
-                .as_ref()
-                .is_some_and(|set| regex_automata::PatternID::new(i).is_ok_and(|pattern| !set.contains(pattern)));
-            if untouched && absent {
-                continue;
-            }
-            let mut link = Link::default();
-            let mut out = String::with_capacity(current.len());
-            link.push(rule, &current, &mut out)?;
-            link.finish(rule, &mut out)?;
-            link.record(rule, tally);
-            if rule.action == Action::Mask && link.transducer.matches > 0 {
-                current = Cow::Owned(out);
+        let mut next = 0;
+        // What the prefilter says is of one text: when a rule has changed it, the rules behind are asked anew.
+        while next < chain.rules.len() && !current.is_empty() {
+            let candidates = chain.prefilter.candidates(&current, next);
+            next = chain.rules.len();
+            for index in candidates {
+                let Some(rule) = chain.rules.get(index) else { continue };
+                let mut link = Link::new(rule);
+                let mut out = String::with_capacity(current.len());
+                link.push(rule, &current, &mut out)?;
+                link.finish(rule, &mut out)?;
+                link.record(rule, tally);
+                if rule.action == Action::Mask && link.matches() > 0 {
+                    current = Cow::Owned(out);
+                    next = index + 1;
+                    break;
+                }
             }
         }
         Ok(current)
@@ -171,137 +144,70 @@ impl RuleSet {
     /// A guard for one streamed field.
     #[must_use]
     pub fn guard(self: &Arc<Self>, scope: Scope) -> Guard {
-        let links = self.chain(scope).rules.iter().map(|_| Link::default()).collect();
-        Guard { rules: Arc::clone(self), scope, links, from: String::new(), to: String::new() }
+        Guard::new(Arc::clone(self), scope)
     }
 }
 
-fn prefilter(patterns: &[String]) -> Option<meta::Regex> {
-    let config =
-        meta::Config::new().match_kind(MatchKind::All).nfa_size_limit(Some(64 << 20)).hybrid_cache_capacity(8 << 20);
-    (!patterns.is_empty()).then(|| meta::Builder::new().configure(config).build_many(patterns).ok()).flatten()
-}
-
-/// One rule's part in a guard.
-#[derive(Default)]
-struct Link {
-    transducer: Transducer,
-    exhausted: bool,
-    recorded: u64,
-    recorded_exhausted: bool,
-}
-
-impl Link {
-    fn push(&mut self, rule: &Rule, text: &str, out: &mut String) -> Result<(), Blocked> {
-        self.run(rule, Some(text), out)
-    }
-
-    fn finish(&mut self, rule: &Rule, out: &mut String) -> Result<(), Blocked> {
-        self.run(rule, None, out)
-    }
-
-    fn run(&mut self, rule: &Rule, text: Option<&str>, out: &mut String) -> Result<(), Blocked> {
-        let deed = match rule.action {
-            Action::Block => Deed::Stop,
-            Action::Mask => Deed::Replace(&rule.replacement),
-            Action::Warn => Deed::Count,
-        };
-        if rule.action == Action::Warn {
-            // A warning holds nothing back.
-            out.push_str(text.unwrap_or_default());
-            if self.exhausted {
-                return Ok(());
-            }
+impl Chain {
+    fn compile<'s>(specs: impl Iterator<Item = &'s RuleSpec>) -> Result<Self, (i64, PatternError)> {
+        let mut chain = Self::default();
+        let mut loose = Vec::new();
+        for spec in specs {
+            let compiled = Engine::compile(spec.kind, &spec.pattern).map_err(|error| (spec.id, error))?;
+            chain.rules.push(Rule {
+                id: spec.id,
+                rank: chain.rules.len(),
+                name: spec.name.as_str().into(),
+                scope: spec.scope,
+                action: spec.action,
+                replacement: spec.replacement.clone().unwrap_or_else(|| DEFAULT_REPLACEMENT.to_owned()),
+                engine: compiled.engine,
+            });
+            loose.push(compiled.loose);
         }
-        let result = match text {
-            Some(text) => self.transducer.push(&rule.engine, deed, text, out),
-            None => self.transducer.finish(&rule.engine, deed, out),
-        };
-        match result {
-            Ok(()) => Ok(()),
-            Err(Stop::Exhausted) if rule.action == Action::Warn => {
-                self.exhausted = true;
-                Ok(())
-            }
-            Err(stop) => {
-                Err(Blocked { rule_id: rule.id, rule_name: rule.name.to_string(), exhausted: stop == Stop::Exhausted })
-            }
+        let beginnings: Vec<_> = loose.iter().map(|pattern| literals(pattern.as_deref()?)).collect();
+        let mut from = 0;
+        for run in beginnings.chunk_by(|a, b| a.is_some() == b.is_some()) {
+            let rules = from..from + run.len();
+            from = rules.end;
+            let all: Option<Vec<Vec<u8>>> = run.iter().cloned().collect::<Option<Vec<_>>>().map(|l| l.concat());
+            let starts = all.and_then(|all| Starts::new(&all));
+            let context = chain.rules[rules.clone()].iter().map(Rule::look_behind_bytes).max().unwrap_or(4);
+            chain.stages.push(Stage { rules, starts, context });
+        }
+        chain.prefilter = Prefilter::new(loose);
+        Ok(chain)
+    }
+}
+
+impl Prefilter {
+    fn new(loose: Vec<Option<String>>) -> Self {
+        let unknown: Vec<usize> = (0..).zip(&loose).filter(|(_, p)| p.is_none()).map(|(i, _)| i).collect();
+        let (rules, patterns): (Vec<usize>, Vec<String>) =
+            (0..).zip(loose).filter_map(|(i, pattern)| Some((i, pattern?))).unzip();
+        let config = meta::Config::new()
+            .match_kind(MatchKind::All)
+            .nfa_size_limit(Some(64 << 20))
+            .hybrid_cache_capacity(8 << 20);
+        let regex =
+            (!patterns.is_empty()).then(|| meta::Builder::new().configure(config).build_many(&patterns).ok()).flatten();
+        match regex {
+            Some(regex) => Self { regex: Some(regex), rules, unknown },
+            // Too many for one pass: each rule looks for itself.
+            None => Self { regex: None, rules: Vec::new(), unknown: (0..rules.len() + unknown.len()).collect() },
         }
     }
 
-    fn record(&mut self, rule: &Rule, tally: &mut Tally) {
-        let matches = self.transducer.matches - self.recorded;
-        if matches == 0 && self.exhausted == self.recorded_exhausted {
-            return;
+    /// The rules from `first` on that may find something in the text, in their order.
+    fn candidates(&self, text: &str, first: usize) -> Vec<usize> {
+        let mut found: Vec<usize> = self.unknown.iter().copied().filter(|rule| *rule >= first).collect();
+        if let Some(regex) = &self.regex {
+            let mut set = PatternSet::new(regex.pattern_len());
+            regex.which_overlapping_matches(&Input::new(text), &mut set);
+            let rules = set.iter().filter_map(|pattern| self.rules.get(pattern.as_usize()).copied());
+            found.extend(rules.filter(|rule| *rule >= first));
+            found.sort_unstable();
         }
-        self.recorded = self.transducer.matches;
-        self.recorded_exhausted = self.exhausted;
-        tally.record(Hit {
-            rule_id: rule.id,
-            rank: rule.rank,
-            name: Arc::clone(&rule.name),
-            action: rule.action,
-            scope: rule.scope,
-            matches,
-            exhausted: self.exhausted,
-        });
-    }
-}
-
-/// Screens one field as it streams: what it gives out, joined, is what [`RuleSet::screen`] gives for
-/// the whole text, and comes as early as can be.
-pub struct Guard {
-    rules: Arc<RuleSet>,
-    scope: Scope,
-    links: Vec<Link>,
-    from: String,
-    to: String,
-}
-
-impl Guard {
-    /// Takes a piece and appends to `out` what can be let go.
-    ///
-    /// # Errors
-    /// When a rule blocks; then nothing of this piece is let go, and the guard is not to be used again.
-    pub fn push(&mut self, piece: &str, out: &mut String, tally: &mut Tally) -> Result<(), Blocked> {
-        self.run(Some(piece), out, tally)
-    }
-
-    /// Lets go of what is held, the text being over.
-    ///
-    /// # Errors
-    /// When a rule blocks.
-    pub fn finish(&mut self, out: &mut String, tally: &mut Tally) -> Result<(), Blocked> {
-        self.run(None, out, tally)
-    }
-
-    /// How much text is held back.
-    #[must_use]
-    pub fn held_bytes(&self) -> usize {
-        let rules = self.rules.chain(self.scope).rules.iter();
-        let holding = self.links.iter().zip(rules).filter(|(_, rule)| rule.action != Action::Warn);
-        holding.map(|(link, _)| link.transducer.held()).sum()
-    }
-
-    fn run(&mut self, piece: Option<&str>, out: &mut String, tally: &mut Tally) -> Result<(), Blocked> {
-        self.rules.check_broken()?;
-        self.from.clear();
-        self.from.push_str(piece.unwrap_or_default());
-        for (link, rule) in self.links.iter_mut().zip(&self.rules.chain(self.scope).rules) {
-            self.to.clear();
-            if piece.is_some() {
-                if self.from.is_empty() {
-                    return Ok(());
-                }
-                link.push(rule, &self.from, &mut self.to)?;
-            } else {
-                link.push(rule, &self.from, &mut self.to)?;
-                link.finish(rule, &mut self.to)?;
-            }
-            link.record(rule, tally);
-            std::mem::swap(&mut self.from, &mut self.to);
-        }
-        out.push_str(&self.from);
-        Ok(())
+        found
     }
 }

@@ -6,7 +6,7 @@
 //! part of no match any more, and is let go at once; nothing after it is.** Each byte is taken alone,
 //! so where the pieces are cut makes no difference.
 
-use crate::engine::Engine;
+use crate::engine::Linear;
 use regex_automata::util::primitives::StateID;
 
 /// Bytes that may be read again after matches (each match is followed by a new beginning): this
@@ -58,8 +58,16 @@ impl Transducer {
         self.held.len()
     }
 
+    /// Reads on in the same text, of which `before` came last and no match is under way.
+    pub fn resume(&mut self, before: &str) {
+        self.held.clear();
+        self.read = 0;
+        self.places.clear();
+        self.before = before.as_bytes().last().copied();
+    }
+
     /// Takes a piece, appends to `out` what can be let go.
-    pub fn push(&mut self, engine: &Engine, deed: Deed<'_>, piece: &str, out: &mut String) -> Result<(), Stop> {
+    pub fn push(&mut self, engine: &Linear, deed: Deed<'_>, piece: &str, out: &mut String) -> Result<(), Stop> {
         self.held.extend_from_slice(piece.as_bytes());
         self.total += piece.len();
         self.advance(engine, deed, out)?;
@@ -67,7 +75,7 @@ impl Transducer {
         Ok(())
     }
 
-    pub fn finish(&mut self, engine: &Engine, deed: Deed<'_>, out: &mut String) -> Result<(), Stop> {
+    pub fn finish(&mut self, engine: &Linear, deed: Deed<'_>, out: &mut String) -> Result<(), Stop> {
         loop {
             self.advance(engine, deed, out)?;
             let read = self.read;
@@ -88,7 +96,7 @@ impl Transducer {
         Ok(())
     }
 
-    fn advance(&mut self, engine: &Engine, deed: Deed<'_>, out: &mut String) -> Result<(), Stop> {
+    fn advance(&mut self, engine: &Linear, deed: Deed<'_>, out: &mut String) -> Result<(), Stop> {
         while self.read < self.held.len() {
             if self.places.is_empty() {
                 // The common case: nothing has begun, and most bytes begin nothing.
@@ -115,7 +123,7 @@ impl Transducer {
         Ok(())
     }
 
-    fn step(&mut self, engine: &Engine, at: usize, byte: u8) {
+    fn step(&mut self, engine: &Linear, at: usize, byte: u8) {
         for place in self.places.iter_mut().filter(|place| !place.dead) {
             place.state = engine.next(place.state, byte);
             if engine.is_match(place.state) {

@@ -15,7 +15,8 @@ use std::process::Command;
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("tokenrouter-protocol", &[]),
     ("tokenrouter-routing", &["tokenrouter-protocol"]),
-    ("tokenrouter-firewall", &["tokenrouter-protocol"]),
+    ("tokenrouter-pcre2", &[]),
+    ("tokenrouter-firewall", &["tokenrouter-protocol", "tokenrouter-pcre2"]),
     ("tokenrouter-providers", &["tokenrouter-protocol"]),
     ("tokenrouter-store", &["tokenrouter-protocol"]),
     ("tokenrouter-simulator", &[]),
@@ -57,10 +58,18 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("axum", &["tokenrouter-gateway", "tokenrouter-simulator"]),
     ("clap", &["tokenrouter"]),
     ("toml", &["tokenrouter"]),
+    ("pcre2-sys", &["tokenrouter-pcre2"]),
+    ("libc", &["tokenrouter-pcre2"]),
 ];
 
 /// Crates that decide: they know no socket, database, clock or async runtime.
-const PURE: &[&str] = &["tokenrouter-protocol", "tokenrouter-routing", "tokenrouter-firewall", "tokenrouter-providers"];
+const PURE: &[&str] = &[
+    "tokenrouter-protocol",
+    "tokenrouter-routing",
+    "tokenrouter-firewall",
+    "tokenrouter-providers",
+    "tokenrouter-pcre2",
+];
 const IMPURE: &[&str] = &[
     "tokio",
     "tokio-util",
