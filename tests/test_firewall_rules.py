@@ -376,3 +376,43 @@ def test_a_hostile_pattern_holds_nobody_up(api: httpx.Client) -> None:
         else:
             error = check_error(made, 422, "validation_error", "validation_failed")
             assert error["errors"]["pattern"], pattern
+
+
+@pytest.mark.parametrize(
+    ("type", "pattern", "engine"),
+    [("substring", "tea", "linear"), ("regex", "te+a", "linear"), ("regex", "tea(?! leaf)", "bounded")],
+)
+def test_a_rule_tells_which_engine_runs_it(api: httpx.Client, type: str, pattern: str, engine: str) -> None:
+    rule_id = create(api, pattern, "warn", type=type)
+    assert api.get(f"/v1/firewall-rules/{rule_id}").json()["data"]["engine"] == engine
+    assert [rule["engine"] for rule in api.get("/v1/firewall-rules").json()["data"]] == [engine]
+    changed = api.patch(f"/v1/firewall-rules/{rule_id}", json={"type": "regex", "pattern": r"(a)\1"})
+    assert changed.json()["data"]["engine"] == "bounded"
+
+
+def test_a_draft_rule_is_tried_on_a_text(api: httpx.Client) -> None:
+    def tried(**body: Any) -> dict[str, Any]:
+        answer = api.post("/v1/firewall-rules/test", json=body)
+        assert answer.status_code == 200, answer.text
+        data: dict[str, Any] = answer.json()["data"]
+        assert data.pop("duration_us") >= 0
+        return data
+
+    text = "é: 12 EUR and 13 USD and 14 EUR"
+    regex = {"type": "regex", "pattern": r"\d+(?= EUR)", "text": text}
+    places = [{"start": 3, "end": 5}, {"start": 25, "end": 27}]
+    masked = tried(**regex, action="mask", replacement="#")
+    assert masked["matches"] == places and masked["text"] == "é: # EUR and 13 USD and # EUR"
+    assert (masked["engine"], masked["blocked"], masked["exhausted"]) == ("bounded", False, False)
+    assert "look-ahead" in masked["engine_reason"]
+    blocked = tried(**regex, action="block")
+    assert blocked["matches"] == places and blocked["blocked"] and blocked["text"] is None
+    assert tried(**regex)["text"] == text
+    missed = tried(type="substring", pattern="tea", text=text, action="block")
+    assert missed["matches"] == [] and not missed["blocked"] and missed["engine_reason"] is None
+    hostile = tried(type="regex", pattern="(a|aa)+$", text="a" * 5_000 + "!", action="mask")
+    assert hostile["exhausted"] and hostile["blocked"]
+    for body, field in (({"text": "x"}, "pattern"), ({**regex, "pattern": "(a"}, "pattern"), ({**regex, "text": 7}, "text")):
+        answer = api.post("/v1/firewall-rules/test", json=body)
+        assert field in check_error(answer, 422, "validation_error", "validation_failed")["errors"]
+    assert api.get("/v1/firewall-rules").json() == {"data": []}

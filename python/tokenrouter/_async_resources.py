@@ -15,6 +15,7 @@ from ._models import (
     DataObject,
     Deleted,
     FirewallRule,
+    FirewallTrial,
     ModelObject,
     OutputItem,
     Response,
@@ -287,3 +288,25 @@ class AsyncFirewallRules(AsyncResource):
     async def delete(self, rule_id: int, **options: Unpack[RequestOptions]) -> Deleted:
         made = calls.call("DELETE", calls.rule_path("firewall-rules", rule_id), options)
         return await self._client.send(made, calls.parser(Deleted))
+
+    async def test(
+        self,
+        *,
+        text: str,
+        type: Literal["substring", "regex"],
+        pattern: str,
+        action: Literal["block", "mask", "warn"] = "warn",
+        replacement: str | None | NotGiven = NOT_GIVEN,
+        **options: Unpack[RequestOptions],
+    ) -> DataObject[FirewallTrial]:
+        """What a draft rule would do to a text; nothing is kept."""
+        fields = {
+            "text": text,
+            "type": type,
+            "pattern": pattern,
+            "action": action,
+            "replacement": replacement,
+            **options,
+        }
+        made = calls.call("POST", "/v1/firewall-rules/test", fields)
+        return await self._client.send(made, calls.parser(DataObject[FirewallTrial]))

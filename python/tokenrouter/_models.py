@@ -137,8 +137,28 @@ class FirewallRule(Model):
     pattern: str
     action: str
     replacement: str | None = None
+    engine: str | None = None
     created_at: str | None = None
     updated_at: str | None = None
+
+
+class MatchPlace(Model):
+    """In characters of the text."""
+
+    start: int
+    end: int
+
+
+class FirewallTrial(Model):
+    """What a draft rule would do to a text; `text` is None if it blocks."""
+
+    matches: list[MatchPlace] = Field(default_factory=list[MatchPlace])
+    blocked: bool = False
+    text: str | None = None
+    exhausted: bool = False
+    engine: str | None = None
+    engine_reason: str | None = None
+    duration_us: int | None = None
 
 
 class DataObject(Model, Generic[T]):

@@ -9,6 +9,7 @@
 
 use crate::engine::Bounded;
 use crate::transducer::{Deed, Stop};
+use std::ops::Range;
 use std::time::Duration;
 use tokenrouter_pcre2::{End, Found, Limits, Matcher, thread_time};
 
@@ -39,6 +40,10 @@ pub(crate) struct BoundedTransducer {
     /// How long the held text must be before it is looked through again.
     wait_until: usize,
     pub matches: u64,
+    /// How much of the text came before `text`.
+    gone: usize,
+    /// Where the matches are, in bytes of the whole text, if anybody wants to know.
+    pub found: Option<Vec<Range<usize>>>,
 }
 
 impl BoundedTransducer {
@@ -134,6 +139,9 @@ impl BoundedTransducer {
                 }
                 Found::Match { start, end, .. } => {
                     self.matches += 1;
+                    if let Some(found) = &mut self.found {
+                        found.push(self.gone + start..self.gone + end);
+                    }
                     match deed {
                         Deed::Stop => return Err(Stop::Match),
                         Deed::Count => {}
@@ -171,6 +179,7 @@ impl BoundedTransducer {
         }
         let drop = self.text.floor_char_boundary(from.saturating_sub(reach));
         self.text.drain(..drop);
+        self.gone += drop;
         self.held_from -= drop;
         self.next_start -= drop;
     }

@@ -97,7 +97,7 @@ impl Engine {
         }
     }
 
-    fn kind(&self) -> EngineKind {
+    pub fn kind(&self) -> EngineKind {
         match self {
             Self::Linear(_) => EngineKind::Linear,
             Self::Bounded(_) => EngineKind::Bounded,

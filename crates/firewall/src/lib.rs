@@ -19,7 +19,7 @@ mod transducer;
 pub use engine::{EngineKind, PatternInfo};
 pub use guard::Guard;
 pub use pattern::PatternError;
-pub use rule_set::{Blocked, RuleSet, RuleSpec, check_pattern};
+pub use rule_set::{Blocked, RuleSet, RuleSpec, Trial, check_pattern, try_rule};
 pub use tally::{Hit, Tally};
 
 /// Which text a rule looks at.

@@ -6,6 +6,7 @@ use crate::rule_set::Blocked;
 use crate::tally::{Hit, Tally};
 use crate::transducer::{Deed, Stop, Transducer};
 use crate::{Action, Scope};
+use std::ops::Range;
 use std::sync::Arc;
 
 pub(crate) struct Rule {
@@ -73,6 +74,23 @@ impl Link {
             Reader::Linear(transducer) => transducer.held(),
             Reader::Bounded(transducer) => transducer.held(),
         }
+    }
+
+    /// Notes from now on where matches are.
+    pub fn note_places(&mut self) {
+        match &mut self.reader {
+            Reader::Linear(transducer) => transducer.found = Some(Vec::new()),
+            Reader::Bounded(transducer) => transducer.found = Some(Vec::new()),
+        }
+    }
+
+    /// In bytes of the text.
+    pub fn places(&self) -> &[Range<usize>] {
+        let found = match &self.reader {
+            Reader::Linear(transducer) => &transducer.found,
+            Reader::Bounded(transducer) => &transducer.found,
+        };
+        found.as_deref().unwrap_or_default()
     }
 
     pub fn is_exhausted(&self) -> bool {

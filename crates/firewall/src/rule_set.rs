@@ -1,6 +1,6 @@
 //! The rules of a workspace, in order, over whole texts and over streams.
 
-use crate::engine::{Engine, PatternInfo};
+use crate::engine::{Engine, EngineKind, PatternInfo};
 use crate::guard::{Guard, Stage};
 use crate::pattern::PatternError;
 use crate::rule::{Link, Rule};
@@ -9,6 +9,8 @@ use crate::tally::Tally;
 use crate::{Action, PatternKind, Scope};
 use regex_automata::{Input, MatchKind, PatternSet, meta};
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A rule as it is stored.
@@ -61,6 +63,7 @@ pub struct RuleSet {
     response: Chain,
     /// A rule that does not compile any more: everything is blocked in its name.
     broken: Option<i64>,
+    engines: HashMap<i64, EngineKind>,
 }
 
 /// Which engine would run the pattern, and why.
@@ -71,6 +74,45 @@ pub fn check_pattern(kind: PatternKind, pattern: &str) -> Result<PatternInfo, Pa
     Engine::compile(kind, pattern).map(|compiled| compiled.info())
 }
 
+/// What a rule would do to a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trial {
+    pub info: PatternInfo,
+    /// In bytes of the text. Of a rule that blocks all matches are told, though the first one blocks.
+    pub places: Vec<Range<usize>>,
+    /// The text as it would go on; `None`: it would not.
+    pub text: Option<String>,
+    /// The rule ran out of its budget.
+    pub exhausted: bool,
+}
+
+/// Tries a rule that need not be one of the workspace's.
+///
+/// # Errors
+/// When its pattern cannot be used.
+pub fn try_rule(spec: &RuleSpec, text: &str) -> Result<Trial, PatternError> {
+    let compiled = Engine::compile(spec.kind, &spec.pattern)?;
+    let info = compiled.info();
+    let rule = Rule {
+        id: spec.id,
+        rank: 0,
+        name: spec.name.as_str().into(),
+        scope: spec.scope,
+        // A masked text passes what a block would stop at, so that every match is found.
+        action: if spec.action == Action::Warn { Action::Warn } else { Action::Mask },
+        replacement: spec.replacement.clone().unwrap_or_else(|| DEFAULT_REPLACEMENT.to_owned()),
+        engine: compiled.engine,
+    };
+    let mut link = Link::new(&rule);
+    link.note_places();
+    let mut out = String::with_capacity(text.len());
+    let stopped = link.push(&rule, text, &mut out).and_then(|()| link.finish(&rule, &mut out)).is_err();
+    let places = link.places().to_vec();
+    let exhausted = stopped || link.is_exhausted();
+    let blocked = stopped || spec.action == Action::Block && !places.is_empty();
+    Ok(Trial { info, places, text: (!blocked).then_some(out), exhausted })
+}
+
 impl RuleSet {
     /// # Errors
     /// The first rule whose pattern cannot be used.
@@ -78,7 +120,16 @@ impl RuleSet {
         let mut enabled: Vec<&RuleSpec> = specs.iter().filter(|spec| spec.is_enabled).collect();
         enabled.sort_by_key(|spec| (std::cmp::Reverse(spec.priority), spec.id));
         let chain = |scope| Chain::compile(enabled.iter().copied().filter(move |spec| spec.scope == scope));
-        Ok(Self { prompt: chain(Scope::Prompt)?, response: chain(Scope::Response)?, broken: None })
+        let (prompt, response) = (chain(Scope::Prompt)?, chain(Scope::Response)?);
+        let rules = prompt.rules.iter().chain(&response.rules);
+        let engines = rules.map(|rule| (rule.id, rule.engine.kind())).collect();
+        Ok(Self { prompt, response, broken: None, engines })
+    }
+
+    /// Which engine runs an enabled rule.
+    #[must_use]
+    pub fn engine(&self, rule_id: i64) -> Option<EngineKind> {
+        self.engines.get(&rule_id).copied()
     }
 
     #[must_use]

@@ -8,6 +8,7 @@
 
 use crate::engine::Linear;
 use regex_automata::util::primitives::StateID;
+use std::ops::Range;
 
 /// Bytes that may be read again after matches (each match is followed by a new beginning): this
 /// much, and `REREAD_FACTOR` times the text. It keeps hostile patterns from quadratic time.
@@ -51,6 +52,10 @@ pub(crate) struct Transducer {
     total: usize,
     reread: usize,
     pub matches: u64,
+    /// How much of the text came before `held`.
+    gone: usize,
+    /// Where the matches are, in bytes of the text, if anybody wants to know.
+    pub found: Option<Vec<Range<usize>>>,
 }
 
 impl Transducer {
@@ -163,6 +168,9 @@ impl Transducer {
                 }
             };
             self.matches += 1;
+            if let Some(found) = &mut self.found {
+                found.push(self.gone + start..self.gone + end);
+            }
             match deed {
                 Deed::Stop => return Err(Stop::Match),
                 Deed::Count => {}
@@ -177,6 +185,7 @@ impl Transducer {
             }
             self.before = self.held.get(end.wrapping_sub(1)).copied();
             self.held.drain(..end);
+            self.gone += end;
             self.read = 0;
             self.places.clear();
             return Ok(true);
@@ -201,6 +210,7 @@ impl Transducer {
         }
         self.before = Some(self.held[until - 1]);
         self.held.drain(..until);
+        self.gone += until;
         self.read -= until;
         for place in &mut self.places {
             place.start -= until;

@@ -13,12 +13,13 @@ use axum::extract::{Path, State};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use tokenrouter_firewall::{PatternKind, check_pattern};
+use std::time::Instant;
+use tokenrouter_firewall::{Action, EngineKind, PatternKind, RuleSpec, Scope, check_pattern, try_rule};
 use tokenrouter_store::{FirewallRulePatch, FirewallRuleRow, NewFirewallRule};
 
 type Rejected = Result<Path<i64>, PathRejection>;
 
-fn out(row: &FirewallRuleRow) -> Value {
+fn out(row: &FirewallRuleRow, engine: Option<EngineKind>) -> Value {
     json!({
         "id": row.id,
         "user_id": row.user_id,
@@ -30,6 +31,7 @@ fn out(row: &FirewallRuleRow) -> Value {
         "pattern": row.pattern,
         "action": row.action,
         "replacement": row.replacement,
+        "engine": engine.map(EngineKind::as_str),
         "created_at": iso8601(row.created_at_ms),
         "updated_at": iso8601(row.updated_at_ms),
     })
@@ -37,7 +39,63 @@ fn out(row: &FirewallRuleRow) -> Value {
 
 pub(super) async fn list_firewall_rules(State(app): State<Arc<App>>, caller: Caller) -> ApiResult<Json<Value>> {
     let rules = app.store.list_firewall_rules(caller.workspace_id).await?;
-    Ok(Json(json!({ "data": rules.iter().map(out).collect::<Vec<_>>() })))
+    let data: Vec<Value> = rules.iter().map(|row| out(row, engine_of(&caller, row))).collect();
+    Ok(Json(json!({ "data": data })))
+}
+
+/// The engine that runs the rule, or would if it were enabled.
+fn engine_of(caller: &Caller, row: &FirewallRuleRow) -> Option<EngineKind> {
+    caller.rules.firewall.engine(row.id).or_else(|| {
+        let kind = PatternKind::parse(&row.kind)?;
+        check_pattern(kind, &row.pattern).ok().map(|info| info.engine)
+    })
+}
+
+/// What a draft rule would do to a text. Nothing is kept of either.
+pub(super) async fn test_firewall_rule(
+    State(app): State<Arc<App>>,
+    _caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> ApiResult<Json<Value>> {
+    let mut fields = RuleFields::of(read_json(&app, &headers, body).await?)?;
+    let text = fields.string("text");
+    let text = fields.require("text", text);
+    let patch = patch(&mut fields);
+    check(&mut fields, patch.kind.as_deref(), patch.pattern.as_deref());
+    let kind = fields.require("type", patch.kind);
+    let pattern = fields.require("pattern", patch.pattern);
+    fields.finish()?;
+    let kind = kind.as_deref().and_then(PatternKind::parse);
+    let (Some(text), Some(kind), Some(pattern)) = (text, kind, pattern) else {
+        return Err(ApiError::internal(&"checked"));
+    };
+    let spec = RuleSpec {
+        id: 0,
+        name: patch.name.unwrap_or_default(),
+        priority: 0,
+        is_enabled: true,
+        scope: patch.scope.as_deref().and_then(Scope::parse).unwrap_or(Scope::Prompt),
+        kind,
+        pattern,
+        action: patch.action.as_deref().and_then(Action::parse).unwrap_or(Action::Warn),
+        replacement: patch.replacement.flatten(),
+    };
+    let began = Instant::now();
+    let trial = try_rule(&spec, &text).map_err(|e| ApiError::validation(vec![("pattern".into(), e.to_string())]))?;
+    let duration_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+    // Places in characters, as people and most languages count.
+    let chars = |at: usize| text.get(..at).map_or(0, |before| before.chars().count());
+    let places = trial.places.iter().map(|p| json!({ "start": chars(p.start), "end": chars(p.end) }));
+    Ok(Json(json!({ "data": {
+        "matches": places.collect::<Vec<_>>(),
+        "blocked": trial.text.is_none(),
+        "text": trial.text,
+        "exhausted": trial.exhausted,
+        "engine": trial.info.engine.as_str(),
+        "engine_reason": trial.info.reason,
+        "duration_us": duration_us,
+    } })))
 }
 
 pub(super) async fn create_firewall_rule(
@@ -48,7 +106,7 @@ pub(super) async fn create_firewall_rule(
 ) -> ApiResult<(StatusCode, Json<Value>)> {
     let mut fields = RuleFields::of(read_json(&app, &headers, body).await?)?;
     let patch = patch(&mut fields);
-    check(&mut fields, patch.kind.as_deref(), patch.pattern.as_deref());
+    let engine = check(&mut fields, patch.kind.as_deref(), patch.pattern.as_deref());
     let name = fields.require("name", patch.name);
     let scope = fields.require("scope", patch.scope);
     let kind = fields.require("type", patch.kind);
@@ -71,7 +129,7 @@ pub(super) async fn create_firewall_rule(
     };
     let row = app.store.create_firewall_rule(caller.workspace_id, caller.user_id, new, now_ms()).await?;
     app.refresh().await?;
-    Ok((StatusCode::CREATED, Json(json!({ "data": out(&row) }))))
+    Ok((StatusCode::CREATED, Json(json!({ "data": out(&row, engine) }))))
 }
 
 pub(super) async fn get_firewall_rule(
@@ -80,7 +138,8 @@ pub(super) async fn get_firewall_rule(
     id: Rejected,
 ) -> ApiResult<Json<Value>> {
     let row = app.store.get_firewall_rule(caller.workspace_id, rule_id(id)?).await?;
-    row.map(|row| Json(json!({ "data": out(&row) }))).ok_or_else(|| ApiError::not_found("such rule"))
+    row.map(|row| Json(json!({ "data": out(&row, engine_of(&caller, &row)) })))
+        .ok_or_else(|| ApiError::not_found("such rule"))
 }
 
 pub(super) async fn update_firewall_rule(
@@ -98,12 +157,12 @@ pub(super) async fn update_firewall_rule(
     // The pattern is checked as the kind that the rule will have.
     let kind = patch.kind.as_deref().unwrap_or(&before.kind);
     let pattern = patch.pattern.as_deref().unwrap_or(&before.pattern);
-    check(&mut fields, Some(kind), Some(pattern));
+    let engine = check(&mut fields, Some(kind), Some(pattern));
     fields.finish()?;
     let row = app.store.update_firewall_rule(caller.workspace_id, id, patch, now_ms()).await?;
     let row = row.ok_or_else(|| ApiError::not_found("such rule"))?;
     app.refresh().await?;
-    Ok(Json(json!({ "data": out(&row) })))
+    Ok(Json(json!({ "data": out(&row, engine) })))
 }
 
 pub(super) async fn delete_firewall_rule(
@@ -147,9 +206,12 @@ fn replacement(fields: &mut RuleFields) -> Option<Option<String>> {
     }
 }
 
-fn check(fields: &mut RuleFields, kind: Option<&str>, pattern: Option<&str>) {
-    let (Some(kind), Some(pattern)) = (kind.and_then(PatternKind::parse), pattern) else { return };
-    if let Err(error) = check_pattern(kind, pattern) {
-        fields.error("pattern", error.to_string());
+fn check(fields: &mut RuleFields, kind: Option<&str>, pattern: Option<&str>) -> Option<EngineKind> {
+    match check_pattern(kind.and_then(PatternKind::parse)?, pattern?) {
+        Ok(info) => Some(info.engine),
+        Err(error) => {
+            fields.error("pattern", error.to_string());
+            None
+        }
     }
 }

@@ -42,6 +42,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             "/v1/firewall-rules",
             get(firewall_rules::list_firewall_rules).post(firewall_rules::create_firewall_rule),
         )
+        .route("/v1/firewall-rules/test", post(firewall_rules::test_firewall_rule))
         .route(
             "/v1/firewall-rules/{id}",
             get(firewall_rules::get_firewall_rule)

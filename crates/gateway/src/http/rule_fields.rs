@@ -93,7 +93,7 @@ impl RuleFields {
     /// What is left is not a field of a rule; fields that the answers carry are let pass, so that a
     /// rule can be sent back as it came.
     pub fn finish(mut self) -> ApiResult<()> {
-        for field in ["id", "user_id", "created_at", "updated_at"] {
+        for field in ["id", "user_id", "engine", "created_at", "updated_at"] {
             self.map.shift_remove(field);
         }
         for (field, _) in std::mem::take(&mut self.map) {
