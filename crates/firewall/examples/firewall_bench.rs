@@ -123,7 +123,7 @@ fn main() -> Result<(), Problem> {
 
 /// Patterns that have held gateways up, over texts that make them do it.
 fn hostile() -> Result<(), Problem> {
-    const PATTERNS: [&str; 16] = [
+    const PATTERNS: [&str; 19] = [
         r"(a+)+$",
         r"(a|aa)+$",
         r"(.*a){20}",
@@ -140,6 +140,9 @@ fn hostile() -> Result<(), Problem> {
         r"(?s).*?.*?.*?.*?=",
         r"((?R)|a)*b",
         r"(?:(?=(a+))\1)+b",
+        r"[a-z]{1,900}!",
+        r"[a-z]{0,500}[0-9]{3}x",
+        r"(?s).{0,500}ZZ",
     ];
     let texts = [
         "a".repeat(64 << 10),

@@ -181,6 +181,7 @@ fn parses(pattern: &str) -> bool {
 /// The automaton, and the bytes with which a match can begin.
 pub(crate) struct Linear {
     dfa: dense::DFA<Vec<u32>>,
+    states: usize,
     first: Box<[bool; 256]>,
 }
 
@@ -195,7 +196,8 @@ impl Linear {
         let syntax = syntax::Config::new().nest_limit(MAX_NESTING);
         let nfa = thompson::Config::new().nfa_size_limit(Some(MAX_NFA_BYTES));
         let dfa = dense::Builder::new().configure(config).syntax(syntax).thompson(nfa).build(translated).ok()?;
-        let mut linear = Self { dfa, first: Box::new([false; 256]) };
+        let states = (dfa.memory_usage() / size_of::<u32>()).div_ceil(1 << dfa.stride2());
+        let mut linear = Self { dfa, states, first: Box::new([false; 256]) };
         for previous in [None, Some(b'\n'), Some(b'\r'), Some(b'a'), Some(b' ')] {
             let start = linear.start(previous);
             for byte in 0..=255 {
@@ -213,6 +215,15 @@ impl Linear {
         let config = start::Config::new().anchored(Anchored::Yes).look_behind(previous);
         // Only an unsupported anchor or a quit byte could fail, and there are neither.
         self.dfa.start_state(&config).unwrap_or_default()
+    }
+
+    /// How many states there are, and the number of one of them.
+    pub fn states(&self) -> usize {
+        self.states
+    }
+
+    pub fn index(&self, state: StateID) -> usize {
+        state.as_usize() >> self.dfa.stride2()
     }
 
     pub fn may_begin_with(&self, byte: u8) -> bool {

@@ -18,6 +18,8 @@ pub(crate) struct Stage {
     pub rules: Range<usize>,
     /// None: these rules always read.
     pub starts: Option<Starts>,
+    /// Whether any of them puts another text in a match's place.
+    pub masks: bool,
     /// How many bytes before a match can have a say in it.
     pub context: usize,
 }
@@ -69,8 +71,7 @@ impl Run {
         }
         let known = self.held.len() + at;
         self.held.push_str(piece);
-        // A literal begins at the beginning of a character, but the depth may reach into one.
-        let until = self.held.floor_char_boundary(known - starts.depth(self.state));
+        let until = self.held.floor_char_boundary(undecided_from(stage, starts, self.state, &self.held[..known]));
         out.push_str(&self.held[..until]);
         remember(&mut self.before, &self.held[..until], stage.context);
         self.held.drain(..until);
@@ -108,11 +109,12 @@ impl Run {
                 return Ok(());
             }
             let before = link.matches();
-            link.push(rule, &from, &mut to)?;
-            if piece.is_none() {
-                link.finish(rule, &mut to)?;
+            let mut passed = link.push(rule, &from, &mut to);
+            if piece.is_none() && passed.is_ok() {
+                passed = link.finish(rule, &mut to);
             }
             link.record(rule, tally);
+            passed?;
             quiet &= link.pending() == 0 && link.matches() == before && !link.is_exhausted();
             std::mem::swap(&mut from, &mut to);
         }
@@ -134,6 +136,27 @@ impl Run {
         let holding = self.links.iter().zip(rules).filter(|(_, rule)| rule.action != Action::Warn);
         holding.map(|(link, _)| link.pending()).sum()
     }
+}
+
+/// Where the text begins of which something may yet become a literal; `state` is that at its end.
+///
+/// Where a rule masks, what comes in its match's place may go on what stood before: so what might have become
+/// a literal where this one began is undecided as long as this one is, and so on backwards.
+fn undecided_from(stage: &Stage, starts: &Starts, state: u32, text: &str) -> usize {
+    let mut from = text.len() - starts.depth(state).min(text.len());
+    if from == text.len() || !stage.masks {
+        return from;
+    }
+    let mut depths = Vec::with_capacity(from);
+    let mut state = ROOT;
+    for byte in text.bytes().take(from) {
+        state = starts.step(state, byte);
+        depths.push(starts.depth(state));
+    }
+    while let Some(depth) = from.checked_sub(1).and_then(|last| depths.get(last)).filter(|depth| **depth > 0) {
+        from -= (*depth).min(from);
+    }
+    from
 }
 
 /// Keeps the end of what was let go.

@@ -135,6 +135,7 @@ impl Link {
                 Ok(())
             }
             Err(stop) => {
+                self.exhausted = stop == Stop::Exhausted;
                 Err(Blocked { rule_id: rule.id, rule_name: rule.name.to_string(), exhausted: stop == Stop::Exhausted })
             }
         }

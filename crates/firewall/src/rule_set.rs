@@ -179,9 +179,9 @@ impl RuleSet {
                 let Some(rule) = chain.rules.get(index) else { continue };
                 let mut link = Link::new(rule);
                 let mut out = String::with_capacity(current.len());
-                link.push(rule, &current, &mut out)?;
-                link.finish(rule, &mut out)?;
+                let passed = link.push(rule, &current, &mut out).and_then(|()| link.finish(rule, &mut out));
                 link.record(rule, tally);
+                passed?;
                 if rule.action == Action::Mask && link.matches() > 0 {
                     current = Cow::Owned(out);
                     next = index + 1;
@@ -224,7 +224,8 @@ impl Chain {
             let all: Option<Vec<Vec<u8>>> = run.iter().cloned().collect::<Option<Vec<_>>>().map(|l| l.concat());
             let starts = all.and_then(|all| Starts::new(&all));
             let context = chain.rules[rules.clone()].iter().map(Rule::look_behind_bytes).max().unwrap_or(4);
-            chain.stages.push(Stage { rules, starts, context });
+            let masks = chain.rules[rules.clone()].iter().any(|rule| rule.action == Action::Mask);
+            chain.stages.push(Stage { rules, starts, masks, context });
         }
         chain.prefilter = Prefilter::new(loose);
         Ok(chain)

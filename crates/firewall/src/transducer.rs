@@ -10,10 +10,12 @@ use crate::engine::Linear;
 use regex_automata::util::primitives::StateID;
 use std::ops::Range;
 
-/// Bytes that may be read again after matches (each match is followed by a new beginning): this
-/// much, and `REREAD_FACTOR` times the text. It keeps hostile patterns from quadratic time.
-const REREAD_BASE: usize = 1 << 20;
-const REREAD_FACTOR: usize = 64;
+/// Steps of places that a text may take: so many, and so many times its length. A step is some two
+/// nanoseconds. Common patterns are at few places at once; one such as `[a-z]{1,900}!` is at nine hundred.
+const STEPS_BASE: usize = 2 << 20;
+const STEPS_A_BYTE: usize = 24;
+/// With more places than so many, those in the same state are found by a table instead of by looking.
+const FEW_PLACES: usize = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
@@ -50,7 +52,10 @@ pub(crate) struct Transducer {
     before: Option<u8>,
     places: Vec<Place>,
     total: usize,
-    reread: usize,
+    steps: usize,
+    /// By state, the round in which a place was seen in it.
+    seen: Vec<u32>,
+    round: u32,
     pub matches: u64,
     /// How much of the text came before `held`.
     gone: usize,
@@ -122,6 +127,10 @@ impl Transducer {
                 self.places.push(Place { start: at, state: engine.start(previous), end: None, dead: false });
             }
             self.read += 1;
+            self.steps += self.places.len() + 1;
+            if self.steps > STEPS_BASE + STEPS_A_BYTE * self.total {
+                return Err(Stop::Exhausted);
+            }
             self.step(engine, at, byte);
             self.resolve(deed, out)?;
         }
@@ -141,16 +150,29 @@ impl Transducer {
             self.places.truncate(first + 1);
         }
         self.places.retain(|place| !place.dead || place.matched());
-        let mut i = 1;
-        while i < self.places.len() {
-            let (earlier, rest) = self.places.split_at(i);
-            let place = &rest[0];
-            if place.end.is_none() && earlier.iter().any(|e| e.state == place.state && !e.dead) {
-                self.places.remove(i);
-            } else {
-                i += 1;
+        if self.places.len() <= FEW_PLACES {
+            let mut i = 1;
+            while i < self.places.len() {
+                let (earlier, rest) = self.places.split_at(i);
+                let place = &rest[0];
+                if place.end.is_none() && earlier.iter().any(|e| e.state == place.state && !e.dead) {
+                    self.places.remove(i);
+                } else {
+                    i += 1;
+                }
             }
+            return;
         }
+        if self.seen.len() < engine.states() {
+            self.seen = vec![0; engine.states()];
+        }
+        self.round = self.round.wrapping_add(1).max(1);
+        let (seen, round) = (&mut self.seen, self.round);
+        self.places.retain(|place| {
+            let Some(slot) = seen.get_mut(engine.index(place.state)).filter(|_| !place.dead) else { return true };
+            let taken = std::mem::replace(slot, round) == round;
+            place.end.is_some() || !taken
+        });
     }
 
     /// Acts on the leftmost match if it is final. Says whether there was one, after which reading
@@ -178,10 +200,6 @@ impl Transducer {
                     self.emit(start, out);
                     out.push_str(replacement);
                 }
-            }
-            self.reread += self.read - end;
-            if self.reread > REREAD_BASE + REREAD_FACTOR * self.total {
-                return Err(Stop::Exhausted);
             }
             self.before = self.held.get(end.wrapping_sub(1)).copied();
             self.held.drain(..end);

@@ -284,9 +284,30 @@ fn a_rule_of_higher_priority_comes_first_and_hides_text_from_those_behind() {
 
 #[test]
 fn a_hostile_pattern_ends_and_fails_closed() {
-    // Each match is one letter, and each looks at all that follows.
-    let rules = [rule(1, PatternKind::Regex, "a(?:[^x]*x)?", Action::Mask, None)];
-    let set = RuleSet::compile(&rules).unwrap();
-    let blocked = set.screen(Scope::Response, &"a".repeat(1 << 16), &mut Tally::default()).unwrap_err();
-    assert!(blocked.exhausted);
+    let letters = "a".repeat(1 << 16);
+    for (pattern, text) in [
+        // Each match is one letter, and each looks at all that follows.
+        ("a(?:[^x]*x)?", letters.clone()),
+        // Hundreds of places at once.
+        ("[a-z]{1,900}!", letters.clone() + "!"),
+        ("[a-z]{0,500}[0-9]{3}x", letters.clone() + "123x"),
+        (r"(a|aa)+$", letters + "!"),
+    ] {
+        let set = Arc::new(RuleSet::compile(&[rule(1, PatternKind::Regex, pattern, Action::Mask, None)]).unwrap());
+        let mut tally = Tally::default();
+        let blocked = set.screen(Scope::Response, &text, &mut tally).unwrap_err();
+        assert!(blocked.exhausted, "{pattern}");
+        assert!(tally.iter().next().unwrap().exhausted, "{pattern}");
+        let pieces: Vec<&str> = text.as_bytes().chunks(50).map(|piece| std::str::from_utf8(piece).unwrap()).collect();
+        assert_eq!(streamed(&set, &pieces).0, Err(1), "{pattern}");
+    }
+}
+
+#[test]
+fn a_block_is_told_like_any_other_deed() {
+    let set = Arc::new(RuleSet::compile(&[rule(7, PatternKind::Substring, "secret", Action::Block, None)]).unwrap());
+    let mut tally = Tally::default();
+    assert!(set.screen(Scope::Response, "a secret", &mut tally).is_err());
+    assert_eq!(tally.iter().map(|hit| (hit.rule_id, hit.matches)).collect::<Vec<_>>(), [(7, 1)]);
+    assert_eq!(streamed(&set, &["a sec", "ret"]).2, [(7, 1)]);
 }
