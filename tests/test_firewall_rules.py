@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import datetime
 import json
+import sqlite3
 from typing import Any
 
 import gateway_process as gp
@@ -416,3 +418,91 @@ def test_a_draft_rule_is_tried_on_a_text(api: httpx.Client) -> None:
         answer = api.post("/v1/firewall-rules/test", json=body)
         assert field in check_error(answer, 422, "validation_error", "validation_failed")["errors"]
     assert api.get("/v1/firewall-rules").json() == {"data": []}
+
+
+ARGUMENTS_TOOL: dict[str, Any] = {"type": "function", "name": "note", "parameters": {"type": "object", "properties": {"text": {"type": "string"}}}}
+HISTORY: list[dict[str, Any]] = [
+    {"role": "user", "content": "Hello"},
+    {"type": "function_call", "call_id": "call_12345", "name": "note", "arguments": "{{{}}}"},
+    {"type": "function_call_output", "call_id": "call_12345", "output": "done"},
+]
+# Where a text may hide, and whether a mask can act there. Each must be seen.
+HIDDEN: dict[str, tuple[dict[str, Any], bool]] = {
+    "a tool's name": ({"input": "Hi", "tools": [ARGUMENTS_TOOL | {"name": "SECRET"}]}, False),
+    "a tool's property": ({"input": "Hi", "tools": [ARGUMENTS_TOOL | {"parameters": {"properties": {"SECRET": {}}}}]}, False),
+    "a tool's enum": ({"input": "Hi", "tools": [ARGUMENTS_TOOL | {"parameters": {"properties": {"a": {"enum": ["SECRET"]}}}}]}, True),
+    "a tool's description": ({"input": "Hi", "tools": [ARGUMENTS_TOOL | {"description": "SECRET"}]}, True),
+    "the answer's schema": (
+        {"input": "Hi", "text": {"format": {"type": "json_schema", "name": "a", "schema": {"description": "SECRET"}}}}, True,
+    ),
+    "JSON escapes": ({"input": [HISTORY[0], HISTORY[1] | {"arguments": '{"a": "\\u0053ECRET"}'}, HISTORY[2]]}, True),
+    "an argument's name": ({"input": [HISTORY[0], HISTORY[1] | {"arguments": '{"SECRET": 1}'}, HISTORY[2]]}, True),
+    "parts that are joined": (
+        {"input": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": [
+            {"type": "output_text", "text": "SEC"}, {"type": "output_text", "text": "RET"}]}, {"role": "user", "content": "?"}]},
+        True,
+    ),
+    "a file without padding": (
+        {"input": [{"role": "user", "content": [{"type": "input_file", "filename": "a.txt", "file_data": "U0VDUkVUIQ"}]}]}, True,
+    ),
+    "an image's address": (
+        {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "https://h.example/SECRET.png"}]}]}, True,
+    ),
+    "the user": ({"input": "Hi", "user": "SECRET"}, True),
+    "an unknown field": ({"input": "Hi", "prompt": {"variables": {"a": ["SECRET"]}}}, True),
+    "an unknown field's name": ({"input": "Hi", "prompt": {"SECRET": 1}}, False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("place", HIDDEN)
+def test_no_text_gets_round_a_prompt_rule(api: httpx.Client, simulator: gp.Simulator, mark: str, place: str, model: str) -> None:
+    body, can_be_masked = HIDDEN[place]
+    body = {"model": model, "instructions": mark, "metadata": {"place": place}} | body
+    rule_id = create(api, "secret", "block")
+    blocked = api.post("/v1/responses", json=body)
+    if "a file" in place and "mistral" in model:
+        # It goes nowhere: Mistral's models read no files.
+        check_error(blocked, 422, "routing_error", "no_eligible_model")
+        return
+    check_error(blocked, 422, "firewall_error", "firewall_blocked")
+    api.patch(f"/v1/firewall-rules/{rule_id}", json={"action": "mask", "replacement": "gone"})
+    answer = api.post("/v1/responses", json=body)
+    if not can_be_masked:
+        check_error(answer, 422, "firewall_error", "firewall_blocked")
+    assert all("SECRET" not in json.dumps(sent["body"]) for sent in simulator.requests(mark))
+
+
+def test_masked_arguments_and_structured_answers_are_json(api: httpx.Client) -> None:
+    create(api, "Paris", "mask", scope="response", replacement='say "x"\n')
+    create(api, r"\d+", "mask", scope="response", type="regex", replacement="#")
+    body: dict[str, Any] = {"model": MODELS[0], "input": "Please call note for Paris", "tools": [ARGUMENTS_TOOL]}
+    form = {"type": "json_schema", "name": "town", "schema": {"type": "object", "properties": {"city": {"type": "string"}, "n": {"type": "integer"}}}}
+    structured: dict[str, Any] = {"model": MODELS[0], "input": "Which town? Paris", "text": {"format": form}}
+    for stream in (False, True):
+        final = [check_order(events(api, **asked)) if stream else api.post("/v1/responses", json=asked).json() for asked in (body, structured)]
+        [call] = [item for item in final[0]["output"] if item["type"] == "function_call"]
+        assert json.loads(call["arguments"]) == {"text": 'say "x"\n'}
+        assert json.loads(text_of(final[1])) == {"city": 'say "x"\n', "n": "#"}
+
+
+def test_a_block_is_told_and_paid_for(gateway: gp.Gateway, api: httpx.Client) -> None:
+    rule_id = create(api, "never say this", "block", scope="response")
+    answer = ask(api, "say exactly: never say this")
+    check_error(answer, 422, "firewall_error", "firewall_blocked")
+    with sqlite3.connect(f"file:{gateway.database}?mode=ro", uri=True) as database:
+        query = "SELECT outcome, output_tokens, cost_nano_usd, decision_json FROM ledger WHERE request_id = ?"
+        [(outcome, tokens, cost, decision)] = database.execute(query, (answer.headers["x-request-id"],)).fetchall()
+    assert outcome == "blocked" and tokens > 0 and cost > 0
+    assert [(hit["rule_id"], hit["action"]) for hit in json.loads(decision)["firewall"]] == [(rule_id, "block")]
+    stream = events(api, model=MODELS[0], input="say exactly: never say this")
+    assert [hit["rule_id"] for hit in stream[-1]["response"]["tokenrouter"]["firewall"]] == [rule_id]
+
+
+def test_two_changes_at_once_make_no_rule_that_nobody_checked(gateway: gp.Gateway, api: httpx.Client) -> None:
+    path = f"/v1/firewall-rules/{create(api, 'tea', 'block')}"
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        for _ in range(10):
+            api.patch(path, json={"type": "substring", "pattern": "tea"})
+            list(threads.map(lambda body: api.patch(path, json=body), [{"type": "regex"}, {"pattern": "("}] * 4))
+            answered(api, "Hello")

@@ -97,7 +97,15 @@ def test_an_environment_stands_for_an_address(
 
 
 @pytest.mark.parametrize(
-    "options", [{"api_key": None}, {"environment": "staging"}, {"base_url": "example.com"}], ids=lambda o: next(iter(o))
+    "options",
+    [
+        {"api_key": None},
+        {"api_key": "tr_ключ"},
+        {"environment": "staging"},
+        {"base_url": "example.com"},
+        {"base_url": "http://h:port"},
+    ],
+    ids=str,
 )
 def test_settings_that_cannot_work_are_refused(
     world: World, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
@@ -197,8 +205,20 @@ def test_with_options_changes_a_copy(world: World) -> None:
     assert (client.timeout, client.max_retries) == (60.0, 5)
 
 
-@pytest.mark.parametrize("response_id", ["", "a/b", "..", "resp 1", "?x"])
-def test_an_id_that_could_be_another_path_is_refused(world: World, response_id: str) -> None:
+def test_what_the_api_gave_can_be_sent_back(world: World, real: Any) -> None:
+    weather: Any = {
+        "type": "function", "name": "get_weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+    }  # fmt: skip
+    said: list[Any] = [{"role": "user", "content": "Please call get_weather for Paris"}]
+    first = world.run(lambda: real.responses.create(model="openai/gpt-4o", input=said, tools=[weather]))
+    [call] = [item for item in first.output if item.type == "function_call"]
+    said += [*first.output, {"type": "function_call_output", "call_id": call.call_id, "output": "18 degrees"}]
+    second = world.run(lambda: real.responses.create(model="openai/gpt-4o", input=said, tools=[weather]))
+    assert "18 degrees" in second.output_text
+
+
+@pytest.mark.parametrize("response_id", ["", "a/b", "..", "resp 1", "?x", None])
+def test_an_id_that_could_be_another_path_is_refused(world: World, response_id: Any) -> None:
     client = world.client(lambda _: httpx.Response(200, json=RESPONSE))
     with pytest.raises(ValueError, match="id"):
         world.run(lambda: client.responses.retrieve(response_id))
@@ -263,7 +283,8 @@ def test_a_timeout_is_an_error_of_its_own(world: World) -> None:
 def test_the_wait_is_what_the_api_asks_for_or_grows() -> None:
     asked = httpx.Response(429, headers={"retry-after": "7"})
     assert wait_before(0, asked) == 7
-    for absurd in ("3600", "-1", "soon"):
+    assert wait_before(0, httpx.Response(429, headers={"retry-after": "3600"})) == 30
+    for absurd in ("-1", "soon"):
         assert 0.3 < wait_before(0, httpx.Response(429, headers={"retry-after": absurd})) <= 0.5
     assert [0.75 * 2**n <= 2 * wait_before(n, None) <= 2**n for n in range(4)] == [True] * 4
     assert wait_before(100, None) <= 8

@@ -8,9 +8,10 @@ import random
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import httpx
+from pydantic import BaseModel
 
 from ._errors import TokenrouterError, error_of
 
@@ -63,15 +64,21 @@ class Settings:
         default_headers: Mapping[str, str] | None,
         default_query: Mapping[str, Any] | None,
     ) -> Settings:
-        key = api_key or os.environ.get("TOKENROUTER_API_KEY")
+        key = (api_key or os.environ.get("TOKENROUTER_API_KEY") or "").strip()
         if not key:
             raise TokenrouterError("an API key is needed: pass api_key, or set TOKENROUTER_API_KEY")
+        if not key.isascii() or not key.isprintable():
+            raise TokenrouterError("the API key holds characters that no key has")
         if environment is not None and environment not in ENVIRONMENTS:
             raise TokenrouterError(f"environment must be 'production' or 'local', not {environment!r}")
         url = base_url or os.environ.get("TOKENROUTER_BASE_URL") or ENVIRONMENTS[environment or "production"]
         url = url.rstrip("/").removesuffix("/v1")
-        if not url.startswith(("http://", "https://")):
-            raise TokenrouterError(f"base_url must begin with http:// or https://, not {url!r}")
+        try:
+            valid = httpx.URL(url).scheme in ("http", "https") and httpx.URL(url).host
+        except httpx.InvalidURL:
+            valid = False
+        if not valid:
+            raise TokenrouterError(f"base_url must be an http:// or https:// address, not {url!r}")
         return Settings(key, url, timeout, max_retries, dict(default_headers or {}), dict(default_query or {}))
 
     def changed(self, **changes: Any) -> Settings:
@@ -110,8 +117,24 @@ class Call:
         query = {**settings.default_query, **self.query, **(self.extra_query or {})}
         timeout = settings.timeout if isinstance(self.timeout, NotGiven) else self.timeout
         return client.build_request(
-            self.method, settings.base_url + self.path, headers=headers, json=body, params=query or None, timeout=timeout
+            self.method,
+            settings.base_url + self.path,
+            headers=headers,
+            json=plain(body),
+            params=query or None,
+            timeout=timeout,
         )
+
+
+def plain(value: Any) -> Any:
+    """The value with what the API gave, such as `first.output`, as it came."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", exclude_unset=True)
+    if isinstance(value, Mapping):
+        return {name: plain(inner) for name, inner in cast("Mapping[str, Any]", value).items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(inner) for inner in cast("list[Any]", value)]
+    return value
 
 
 def wait_before(attempt: int, response: httpx.Response | None) -> float:
@@ -119,8 +142,8 @@ def wait_before(attempt: int, response: httpx.Response | None) -> float:
     if response is not None:
         try:
             asked = float(response.headers["retry-after"])
-            if 0 <= asked <= LONGEST_WAIT:
-                return asked
+            if 0 <= asked:
+                return min(asked, LONGEST_WAIT)
         except (KeyError, ValueError):
             pass
     return min(0.5 * float(2**attempt), 8.0) * (1 - 0.25 * random.random())

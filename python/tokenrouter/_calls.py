@@ -65,7 +65,7 @@ def rule_path(kind: str, rule_id: int | None = None) -> str:
     return f"/v1/{kind}" if rule_id is None else f"/v1/{kind}/{int(rule_id)}"
 
 
-def response_path(response_id: str, rest: str = "") -> str:
+def response_path(response_id: str | None, rest: str = "") -> str:
     if not response_id or not all(c.isalnum() or c in "_-" for c in response_id):
         raise ValueError(f"not the id of a response: {response_id!r}")
     return f"/v1/responses/{response_id}{rest}"

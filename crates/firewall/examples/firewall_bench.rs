@@ -8,6 +8,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokenrouter_firewall::{Action, PatternKind, RuleSet, RuleSpec, Scope, Tally};
+use tokenrouter_pcre2::thread_time;
 
 type Problem = Box<dyn std::error::Error>;
 
@@ -160,7 +161,8 @@ fn hostile() -> Result<(), Problem> {
         let set = Arc::new(set);
         for text in &texts {
             for streamed in [false, true] {
-                let began = Instant::now();
+                // Processor time: what others do on the machine holds nobody up.
+                let began = thread_time();
                 let mut tally = Tally::default();
                 if streamed {
                     let mut guard = set.guard(Scope::Prompt);
@@ -173,7 +175,7 @@ fn hostile() -> Result<(), Problem> {
                 } else {
                     let _ = black_box(set.screen(Scope::Prompt, text, &mut tally));
                 }
-                let took = began.elapsed();
+                let took = thread_time().saturating_sub(began);
                 if took > worst.0 {
                     worst = (took, pattern, if streamed { "streamed" } else { "whole" });
                 }

@@ -8,6 +8,7 @@
 mod bounded;
 mod engine;
 mod guard;
+mod json_guard;
 mod pattern;
 mod rule;
 mod rule_set;
@@ -18,6 +19,7 @@ mod transducer;
 
 pub use engine::{EngineKind, PatternInfo};
 pub use guard::Guard;
+pub use json_guard::JsonGuard;
 pub use pattern::PatternError;
 pub use rule_set::{Blocked, RuleSet, RuleSpec, Trial, check_pattern, try_rule};
 pub use tally::{Hit, Tally};

@@ -2,6 +2,7 @@
 
 use crate::engine::{Engine, EngineKind, PatternInfo};
 use crate::guard::{Guard, Stage};
+use crate::json_guard::JsonGuard;
 use crate::pattern::PatternError;
 use crate::rule::{Link, Rule};
 use crate::starts::{Starts, literals};
@@ -190,6 +191,17 @@ impl RuleSet {
             }
         }
         Ok(current)
+    }
+
+    /// Screens the whole of a JSON text, string by string.
+    ///
+    /// # Errors
+    /// When a rule blocks it.
+    pub fn screen_json(self: &Arc<Self>, scope: Scope, text: &str, tally: &mut Tally) -> Result<String, Blocked> {
+        let (mut guard, mut out) = (JsonGuard::new(Arc::clone(self), scope), String::with_capacity(text.len()));
+        guard.push(text, &mut out, tally)?;
+        guard.finish(&mut out, tally)?;
+        Ok(out)
     }
 
     /// A guard for one streamed field.

@@ -38,6 +38,11 @@ impl Tally {
         }
     }
 
+    /// Adds another's hits.
+    pub fn merge(&mut self, other: &Self) {
+        other.hits.iter().for_each(|hit| self.record(hit.clone()));
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Hit> {
         self.hits.iter()
     }

@@ -153,11 +153,15 @@ pub(super) async fn update_firewall_rule(
     let mut fields = RuleFields::of(read_json(&app, &headers, body).await?)?;
     let before = app.store.get_firewall_rule(caller.workspace_id, id).await?;
     let before = before.ok_or_else(|| ApiError::not_found("such rule"))?;
-    let patch = patch(&mut fields);
-    // The pattern is checked as the kind that the rule will have.
-    let kind = patch.kind.as_deref().unwrap_or(&before.kind);
-    let pattern = patch.pattern.as_deref().unwrap_or(&before.pattern);
-    let engine = check(&mut fields, Some(kind), Some(pattern));
+    let mut patch = patch(&mut fields);
+    // The pattern is checked as the kind that the rule will have, and both are written: of two changes at
+    // once, one of the kind and one of the pattern, neither makes a rule that nobody has checked.
+    let kind = patch.kind.clone().unwrap_or(before.kind);
+    let pattern = patch.pattern.clone().unwrap_or(before.pattern);
+    let engine = check(&mut fields, Some(&kind), Some(&pattern));
+    if patch.kind.is_some() || patch.pattern.is_some() {
+        (patch.kind, patch.pattern) = (Some(kind), Some(pattern));
+    }
     fields.finish()?;
     let row = app.store.update_firewall_rule(caller.workspace_id, id, patch, now_ms()).await?;
     let row = row.ok_or_else(|| ApiError::not_found("such rule"))?;

@@ -8,6 +8,7 @@ mod plan;
 mod record;
 mod screen;
 mod stream;
+mod walk;
 
 pub(crate) use plan::explain;
 pub(crate) use stream::{EventCodec, ResponseStream};
@@ -82,9 +83,16 @@ async fn road(caller: &Caller, record: &mut Record, mut request: Request) -> Api
     screen::prompt(&caller.rules.firewall, &mut request, &mut record.tally)?;
     let first_own = request.input.len() - own_input;
     record.keep_input(&request, first_own);
-    let answered = dispatch::dispatch(&app, &plan.targets, &request, record).await?;
+    let screen = screen::ResponseScreen::new(Arc::clone(&caller.rules.firewall), &request);
+    let answered = match dispatch::dispatch(&app, &plan.targets, &request, record).await {
+        Ok(answered) => answered,
+        Err(mut error) => {
+            let passed = screen.message(&mut error.message, &mut record.tally);
+            passed.map_err(|blocked| screen::blocked_error(&blocked))?;
+            return Err(error);
+        }
+    };
     record.chosen(&answered);
-    let screen = screen::ResponseScreen::new(Arc::clone(&caller.rules.firewall));
     match answered.answer {
         dispatch::Answered::Plain(events) => plain::finish(record, &request, screen, events).await,
         dispatch::Answered::Stream { first, events, decoder } => {

@@ -18,6 +18,11 @@ pub(super) async fn finish(
     let mut assembler = Assembler::new(record.begin_response(request));
     assembler.keep_events(false);
     let mut sink = Vec::new();
+    // What the answer cost is owed though it be blocked.
+    record.usage = events.iter().rev().find_map(|event| match event {
+        ModelEvent::Usage(usage) => Some(*usage),
+        _ => None,
+    });
     let screened = screen.whole(events, &mut record.tally).map_err(|blocked| blocked_error(&blocked))?;
     let mut reason = None;
     for event in screened {

@@ -4,14 +4,15 @@
 //! Fields are screened apart, so that two of them never join into a match; the deltas of one field
 //! are screened as the one text that they are.
 
+use super::walk::{self, Place};
 use crate::error::{ApiError, ApiResult, Code};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::sync::Arc;
-use tokenrouter_firewall::{Blocked, Guard, RuleSet, Scope, Tally};
-use tokenrouter_protocol::{Field, Item, ItemStart, ModelEvent, Object, OutputValue, Part, Request, Tool};
+use tokenrouter_firewall::{Action, Blocked, Guard, JsonGuard, RuleSet, Scope, Tally};
+use tokenrouter_protocol::{
+    Field, Item, ItemStart, ModelEvent, Object, OutputValue, Part, Request, Role, TextFormat, Tool, ToolChoice,
+};
 
 pub(crate) fn blocked_error(blocked: &Blocked) -> ApiError {
     let why = if blocked.exhausted { " (it ran out of its time budget, and fails closed)" } else { "" };
@@ -20,12 +21,13 @@ pub(crate) fn blocked_error(blocked: &Blocked) -> ApiError {
 }
 
 struct PromptScreen<'a> {
-    rules: &'a RuleSet,
+    rules: &'a Arc<RuleSet>,
     tally: &'a mut Tally,
 }
 
-/// Screens the request in place: instructions, messages, tool calls and outputs, file text.
-pub(crate) fn prompt(rules: &RuleSet, request: &mut Request, tally: &mut Tally) -> ApiResult<()> {
+/// Screens the request in place: every text of it that may reach a provider, in whichever dialect. Ids are
+/// not text, nor are pictures, recordings and PDFs.
+pub(crate) fn prompt(rules: &Arc<RuleSet>, request: &mut Request, tally: &mut Tally) -> ApiResult<()> {
     if rules.is_empty(Scope::Prompt) {
         return Ok(());
     }
@@ -35,26 +37,37 @@ pub(crate) fn prompt(rules: &RuleSet, request: &mut Request, tally: &mut Tally) 
 
 impl PromptScreen<'_> {
     fn request(&mut self, request: &mut Request) -> Result<(), Blocked> {
-        if let Some(instructions) = &mut request.instructions {
-            self.text(instructions)?;
+        for text in [
+            &mut request.instructions,
+            &mut request.user,
+            &mut request.safety_identifier,
+            &mut request.prompt_cache_key,
+            &mut request.service_tier,
+            &mut request.truncation,
+            &mut request.text.verbosity,
+        ] {
+            self.optional(text)?;
         }
-        for item in &mut request.input {
-            self.item(item)?;
+        request.include.iter_mut().try_for_each(|text| self.text(text))?;
+        request.input.iter_mut().try_for_each(|item| self.item(item))?;
+        request.tools.iter_mut().try_for_each(|tool| self.tool(tool))?;
+        match &mut request.tool_choice {
+            ToolChoice::Function(name) => self.name(name)?,
+            ToolChoice::Allowed { names, .. } => names.iter().try_for_each(|name| self.name(name))?,
+            ToolChoice::Other(value) => self.value(value)?,
+            ToolChoice::Auto | ToolChoice::None | ToolChoice::Required => {}
         }
-        for tool in &mut request.tools {
-            match tool {
-                Tool::Function(function) => {
-                    if let Some(description) = &mut function.description {
-                        self.text(description)?;
-                    }
-                    if let Some(parameters) = &mut function.parameters {
-                        self.described(parameters)?;
-                    }
-                }
-                Tool::Other(object) => self.object(object)?,
-            }
+        if let TextFormat::JsonSchema { name, description, schema, .. } = &mut request.text.format {
+            self.name(name)?;
+            self.optional(description)?;
+            self.value(schema)?;
         }
-        Ok(())
+        if let Some(reasoning) = &mut request.reasoning {
+            self.optional(&mut reasoning.effort)?;
+            self.optional(&mut reasoning.summary)?;
+            self.object(&mut reasoning.extra)?;
+        }
+        self.object(&mut request.extra)
     }
 
     fn text(&mut self, text: &mut String) -> Result<(), Blocked> {
@@ -64,16 +77,71 @@ impl PromptScreen<'_> {
         Ok(())
     }
 
+    fn optional(&mut self, text: &mut Option<String>) -> Result<(), Blocked> {
+        text.as_mut().map_or(Ok(()), |text| self.text(text))
+    }
+
+    fn name(&mut self, name: &str) -> Result<(), Blocked> {
+        screen_name(self.rules, Scope::Prompt, name, self.tally)
+    }
+
+    fn visit(&mut self, place: Place, text: &mut String) -> Result<(), Blocked> {
+        match place {
+            Place::Text => self.text(text),
+            Place::Name => self.name(text),
+        }
+    }
+
+    fn object(&mut self, object: &mut Object) -> Result<(), Blocked> {
+        walk::object(object, &mut |place, text| self.visit(place, text))
+    }
+
+    fn value(&mut self, value: &mut Value) -> Result<(), Blocked> {
+        walk::value(value, &mut |place, text| self.visit(place, text))
+    }
+
+    fn data(&mut self, data: &mut String) -> Result<(), Blocked> {
+        walk::data(data, &mut |place, text| self.visit(place, text))
+    }
+
+    fn tool(&mut self, tool: &mut Tool) -> Result<(), Blocked> {
+        match tool {
+            Tool::Function(function) => {
+                self.name(&function.name)?;
+                self.optional(&mut function.description)?;
+                if let Some(parameters) = &mut function.parameters {
+                    self.value(parameters)?;
+                }
+                self.object(&mut function.extra)
+            }
+            Tool::Other(object) => self.object(object),
+        }
+    }
+
     fn item(&mut self, item: &mut Item) -> Result<(), Blocked> {
         match item {
-            Item::Message(message) => self.parts(&mut message.content),
-            Item::FunctionCall(call) => self.text(&mut call.arguments),
-            Item::FunctionCallOutput(output) => match &mut output.output {
-                OutputValue::Text(text) => self.text(text),
-                OutputValue::Parts(parts) => self.parts(parts),
-            },
+            Item::Message(message) => {
+                if message.role == Role::Assistant {
+                    join_texts(&mut message.content);
+                }
+                self.parts(&mut message.content)?;
+                self.object(&mut message.extra)
+            }
+            Item::FunctionCall(call) => {
+                self.name(&call.name)?;
+                call.arguments = self.rules.screen_json(Scope::Prompt, &call.arguments, self.tally)?;
+                self.object(&mut call.extra)
+            }
+            Item::FunctionCallOutput(output) => {
+                match &mut output.output {
+                    OutputValue::Text(text) => self.text(text)?,
+                    OutputValue::Parts(parts) => self.parts(parts)?,
+                }
+                self.object(&mut output.extra)
+            }
             Item::Reasoning(reasoning) => {
-                reasoning.summary.iter_mut().chain(&mut reasoning.content).try_for_each(|text| self.text(text))
+                reasoning.summary.iter_mut().chain(&mut reasoning.content).try_for_each(|text| self.text(text))?;
+                self.object(&mut reasoning.extra)
             }
             Item::Reference(_) => Ok(()),
             Item::Other(object) => self.object(object),
@@ -82,71 +150,78 @@ impl PromptScreen<'_> {
 
     fn parts(&mut self, parts: &mut [Part]) -> Result<(), Blocked> {
         parts.iter_mut().try_for_each(|part| match part {
-            Part::Text { text, .. } | Part::Refusal { text } => self.text(text),
-            Part::Image { .. } => Ok(()),
-            Part::File { filename, file_data, .. } => {
-                if let Some(filename) = filename {
-                    self.text(filename)?;
+            Part::Text { text, annotations, extra } => {
+                self.text(text)?;
+                annotations.iter_mut().try_for_each(|annotation| self.value(annotation))?;
+                self.object(extra)
+            }
+            Part::Refusal { text } => self.text(text),
+            Part::Image { url, extra, .. } => {
+                if let Some(url) = url {
+                    self.data(url)?;
                 }
-                match file_data {
-                    Some(data) => self.file(data),
-                    None => Ok(()),
-                }
+                self.object(extra)
+            }
+            Part::File { filename, file_data, file_url, extra, .. } => {
+                self.optional(filename)?;
+                [file_data, file_url].into_iter().flatten().try_for_each(|data| self.data(data))?;
+                self.object(extra)
             }
             Part::Other(object) => self.object(object),
         })
     }
+}
 
-    /// The text of a file that is text; a picture or a PDF is not looked into.
-    fn file(&mut self, data: &mut String) -> Result<(), Blocked> {
-        let (head, encoded) = match data.strip_prefix("data:").and_then(|_| data.split_once(',')) {
-            Some((head, encoded)) => (format!("{head},"), encoded),
-            None => (String::new(), data.as_str()),
-        };
-        let decoded = STANDARD.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        let Some(mut text) = decoded else { return Ok(()) };
-        let before = text.clone();
-        self.text(&mut text)?;
-        if text != before {
-            *data = head + &STANDARD.encode(text);
+/// A name cannot be masked: it would name something else. What would be masked there goes no further.
+fn screen_name(rules: &RuleSet, scope: Scope, name: &str, tally: &mut Tally) -> Result<(), Blocked> {
+    let mut local = Tally::default();
+    let screened = rules.screen(scope, name, &mut local)?;
+    match local.iter().find(|hit| hit.action == Action::Mask) {
+        Some(hit) if screened != name => {
+            Err(Blocked { rule_id: hit.rule_id, rule_name: hit.name.to_string(), exhausted: false })
         }
-        Ok(())
-    }
-
-    fn object(&mut self, object: &mut Object) -> Result<(), Blocked> {
-        screen_strings(object, &mut |text| self.text(text))
-    }
-
-    /// The descriptions inside a JSON Schema, which the model reads too.
-    fn described(&mut self, schema: &mut Value) -> Result<(), Blocked> {
-        match schema {
-            Value::Object(object) => object.iter_mut().try_for_each(|(name, value)| match value {
-                Value::String(text) if matches!(name.as_str(), "description" | "title") => self.text(text),
-                other => self.described(other),
-            }),
-            Value::Array(values) => values.iter_mut().try_for_each(|value| self.described(value)),
-            _ => Ok(()),
+        _ => {
+            tally.merge(&local);
+            Ok(())
         }
     }
 }
 
-type Screen<'a> = dyn FnMut(&mut String) -> Result<(), Blocked> + 'a;
-
-/// Every string of an object that is text, which is all but ids and words that steer.
-fn screen_strings(object: &mut Object, screen: &mut Screen<'_>) -> Result<(), Blocked> {
-    const STEERING: [&str; 6] = ["id", "type", "status", "call_id", "role", "encrypted_content"];
-    object
-        .iter_mut()
-        .filter(|(name, _)| !STEERING.contains(&name.as_str()))
-        .try_for_each(|(_, value)| screen_value(value, screen))
+/// Some providers are given the texts of an earlier answer as one; so it is screened as one.
+fn join_texts(parts: &mut Vec<Part>) {
+    let mut joined: Vec<Part> = Vec::with_capacity(parts.len());
+    for part in parts.drain(..) {
+        match (joined.last_mut(), part) {
+            (
+                Some(Part::Text { text: before, annotations: notes, extra: more }),
+                Part::Text { text, annotations, extra },
+            ) if notes.is_empty() && annotations.is_empty() && more.is_empty() && extra.is_empty() => {
+                before.push_str(&text);
+            }
+            (_, part) => joined.push(part),
+        }
+    }
+    *parts = joined;
 }
 
-fn screen_value(value: &mut Value, screen: &mut Screen<'_>) -> Result<(), Blocked> {
-    match value {
-        Value::String(text) => screen(text),
-        Value::Array(values) => values.iter_mut().try_for_each(|value| screen_value(value, screen)),
-        Value::Object(object) => screen_strings(object, screen),
-        _ => Ok(()),
+enum FieldGuard {
+    Text(Box<Guard>),
+    Json(Box<JsonGuard>),
+}
+
+impl FieldGuard {
+    fn push(&mut self, piece: &str, out: &mut String, tally: &mut Tally) -> Result<(), Blocked> {
+        match self {
+            Self::Text(guard) => guard.push(piece, out, tally),
+            Self::Json(guard) => guard.push(piece, out, tally),
+        }
+    }
+
+    fn finish(&mut self, out: &mut String, tally: &mut Tally) -> Result<(), Blocked> {
+        match self {
+            Self::Text(guard) => guard.finish(out, tally),
+            Self::Json(guard) => guard.finish(out, tally),
+        }
     }
 }
 
@@ -154,13 +229,28 @@ fn screen_value(value: &mut Value, screen: &mut Screen<'_>) -> Result<(), Blocke
 pub(crate) struct ResponseScreen {
     rules: Arc<RuleSet>,
     idle: bool,
-    guards: Vec<(u32, Field, Guard)>,
+    /// The answer's text is JSON, as was asked for.
+    json_text: bool,
+    guards: Vec<(u32, Field, FieldGuard)>,
 }
 
 impl ResponseScreen {
-    pub fn new(rules: Arc<RuleSet>) -> Self {
+    pub fn new(rules: Arc<RuleSet>, request: &Request) -> Self {
         let idle = rules.is_empty(Scope::Response);
-        Self { rules, idle, guards: Vec::new() }
+        let json_text = request.text.format != TextFormat::Text;
+        Self { rules, idle, json_text, guards: Vec::new() }
+    }
+
+    fn is_json(&self, field: Field) -> bool {
+        matches!(field, Field::Arguments) || self.json_text && matches!(field, Field::Text(_))
+    }
+
+    /// What a provider says of its refusal is the answer's text too.
+    pub fn message(&self, message: &mut String, tally: &mut Tally) -> Result<(), Blocked> {
+        if let Cow::Owned(masked) = self.rules.screen(Scope::Response, message, tally)? {
+            *message = masked;
+        }
+        Ok(())
     }
 
     /// Passes an event on, its text screened; text that may yet become part of a match stays here.
@@ -184,6 +274,11 @@ impl ResponseScreen {
             ModelEvent::ItemStarted { key, item: ItemStart::Other(mut object) } => {
                 self.object(&mut object, tally)?;
                 out.push(ModelEvent::ItemStarted { key, item: ItemStart::Other(object) });
+                Ok(())
+            }
+            ModelEvent::ItemStarted { item: ItemStart::FunctionCall { ref name, .. }, .. } => {
+                screen_name(&self.rules, Scope::Response, name, tally)?;
+                out.push(event);
                 Ok(())
             }
             ModelEvent::Annotation { key, part, annotation: Value::Object(mut object) } => {
@@ -227,7 +322,9 @@ impl ResponseScreen {
         for event in joined {
             match event {
                 ModelEvent::Delta { key, field, mut text } => {
-                    if let Cow::Owned(masked) = self.rules.screen(Scope::Response, &text, tally)? {
+                    if self.is_json(field) {
+                        text = self.rules.screen_json(Scope::Response, &text, tally)?;
+                    } else if let Cow::Owned(masked) = self.rules.screen(Scope::Response, &text, tally)? {
                         text = masked;
                     }
                     screened.push(ModelEvent::Delta { key, field, text });
@@ -240,7 +337,10 @@ impl ResponseScreen {
 
     fn object(&mut self, object: &mut Object, tally: &mut Tally) -> Result<(), Blocked> {
         let rules = &self.rules;
-        screen_strings(object, &mut |text| {
+        walk::object(object, &mut |place, text| {
+            if place == Place::Name {
+                return screen_name(rules, Scope::Response, text, tally);
+            }
             if let Cow::Owned(masked) = rules.screen(Scope::Response, text, tally)? {
                 *text = masked;
             }
@@ -260,7 +360,12 @@ impl ResponseScreen {
         if fresh {
             // A new part of an item ends the part before it.
             self.flush(tally, out, |k, f| k == key && same_list(f, field))?;
-            self.guards.push((key, field, self.rules.guard(Scope::Response)));
+            let guard = if self.is_json(field) {
+                FieldGuard::Json(Box::new(JsonGuard::new(Arc::clone(&self.rules), Scope::Response)))
+            } else {
+                FieldGuard::Text(Box::new(self.rules.guard(Scope::Response)))
+            };
+            self.guards.push((key, field, guard));
         }
         let mut released = String::new();
         if let Some((_, _, guard)) = self.guards.iter_mut().find(|(k, f, _)| *k == key && *f == field) {
