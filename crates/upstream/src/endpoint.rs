@@ -65,6 +65,7 @@ impl Endpoint {
 fn auth_header(kind: Kind, key: &SecretString) -> Result<(HeaderName, HeaderValue), EndpointError> {
     let (name, text) = match kind.auth() {
         Auth::Bearer => (header::AUTHORIZATION, format!("Bearer {}", key.expose_secret())),
+        Auth::XGoogApiKey => (HeaderName::from_static("x-goog-api-key"), key.expose_secret().to_owned()),
         Auth::XApiKey => (HeaderName::from_static("x-api-key"), key.expose_secret().to_owned()),
     };
     let mut value = HeaderValue::from_str(&text).map_err(|_| EndpointError::Key)?;

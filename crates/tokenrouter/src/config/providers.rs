@@ -8,12 +8,14 @@ use tokenrouter_gateway::ProviderOptions;
 use tokenrouter_providers::Kind;
 use tokenrouter_routing::ModelInfo;
 
-/// The providers whose own SDKs read a key from the environment.
-const FROM_ENVIRONMENT: [(&str, Kind); 4] = [
-    ("OPENAI", Kind::OpenAi),
-    ("ANTHROPIC", Kind::Anthropic),
-    ("MISTRAL", Kind::Mistral),
-    ("DEEPSEEK", Kind::DeepSeek),
+/// The providers whose own SDKs read a key from the environment, and what the names begin with.
+/// Google's SDK reads two, and prefers `GOOGLE_API_KEY`.
+const FROM_ENVIRONMENT: [(&[&str], Kind); 5] = [
+    (&["OPENAI"], Kind::OpenAi),
+    (&["ANTHROPIC"], Kind::Anthropic),
+    (&["GOOGLE", "GEMINI"], Kind::Gemini),
+    (&["MISTRAL"], Kind::Mistral),
+    (&["DEEPSEEK"], Kind::DeepSeek),
 ];
 
 pub(super) fn from_environment(
@@ -21,11 +23,11 @@ pub(super) fn from_environment(
     mistakes: &mut Vec<Mistake>,
 ) -> Vec<ProviderOptions> {
     let mut found = Vec::new();
-    for (prefix, kind) in FROM_ENVIRONMENT {
-        let name = format!("{prefix}_API_KEY");
-        let Some(key) = environment.get(&name).map(|key| key.trim()).filter(|key| !key.is_empty()) else { continue };
-        let given = environment.get(&format!("{prefix}_BASE_URL")).map(|url| url.trim()).filter(|url| !url.is_empty());
-        let Some(base_url) = given.or(kind.default_base_url()) else { continue };
+    for (prefixes, kind) in FROM_ENVIRONMENT {
+        let given = |name: String| environment.get(&name).map(|value| value.trim()).filter(|value| !value.is_empty());
+        let Some(key) = prefixes.iter().find_map(|prefix| given(format!("{prefix}_API_KEY"))) else { continue };
+        let prefix = kind.env_prefix().unwrap_or_default();
+        let Some(base_url) = given(format!("{prefix}_BASE_URL")).or(kind.default_base_url()) else { continue };
         let provider = ProviderOptions {
             name: kind.as_str().to_owned(),
             kind,
