@@ -20,6 +20,8 @@ pub enum Auth {
     XApiKey,
     /// `x-goog-api-key: …`
     XGoogApiKey,
+    /// `api-key: …`, as Azure has it.
+    ApiKey,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -151,6 +151,7 @@ fn simulated(
         kind,
         base_url: format!("http://{address}/{name}/{version}"),
         key: Some("simulated".into()),
+        auth: kind.auth(),
         models,
     }
 }
