@@ -100,6 +100,7 @@ def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[gp.Ga
             for name, kind, path in (
                 ("openai", "openai", "/v1"),
                 ("anthropic", "anthropic", ""),
+                ("gemini", "gemini", "/v1beta"),
                 ("mistral", "mistral", "/v1"),
                 ("deepseek", "deepseek", ""),
             )

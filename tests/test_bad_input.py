@@ -18,6 +18,7 @@ OPENAI = "openai/gpt-4o"
 PROVIDERS = {
     "openai": OPENAI,
     "anthropic": "anthropic/claude-sonnet-4-5",
+    "gemini": "gemini/gemini-2.5-flash",
     "mistral": "mistral/mistral-large-latest",
     "deepseek": "deepseek/deepseek-chat",
 }

@@ -24,7 +24,7 @@ RULE = {
     "action": "mask",
     "replacement": "[no tea]",
 }
-MODELS = ["openai/gpt-4o", "anthropic/claude-sonnet-4-5", "mistral/mistral-large-latest"]
+MODELS = ["openai/gpt-4o", "anthropic/claude-sonnet-4-5", "gemini/gemini-3.5-flash", "mistral/mistral-large-latest"]
 
 
 def create(

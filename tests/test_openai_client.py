@@ -12,7 +12,14 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-MODELS = ["openai/gpt-4o", "anthropic/claude-sonnet-4-5", "mistral/mistral-large-latest", "deepseek/deepseek-chat"]
+MODELS = [
+    "openai/gpt-4o",
+    "anthropic/claude-sonnet-4-5",
+    "gemini/gemini-2.5-flash",
+    "gemini/gemini-3.5-flash",
+    "mistral/mistral-large-latest",
+    "deepseek/deepseek-chat",
+]
 each_model = pytest.mark.parametrize("model", MODELS)
 
 WEATHER: Any = {

@@ -14,10 +14,12 @@ from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 from response_stream import check_order, events, streamed_text, text_of
 
-# A model of each wire format: natively Responses, Messages, and Chat Completions with its variations.
+# A model of each wire format: natively Responses, Messages, Gemini's, and Chat Completions with its variations.
 MODELS = {
     "openai": "openai/gpt-4o",
     "anthropic": "anthropic/claude-sonnet-4-5",
+    "gemini": "gemini/gemini-2.5-flash",
+    "gemini-3": "gemini/gemini-3.5-flash",
     "mistral": "mistral/mistral-large-latest",
     "deepseek": "deepseek/deepseek-chat",
     "compatible": "local/local-model",
@@ -25,9 +27,11 @@ MODELS = {
 REASONING_MODELS = {
     "openai": "openai/o3",
     "anthropic": "anthropic/claude-sonnet-4-5",
+    "gemini": "gemini/gemini-2.5-flash",
+    "gemini-3": "gemini/gemini-3.5-flash",
     "deepseek": "deepseek/deepseek-reasoner",
 }
-VISION_MODELS = {name: MODELS[name] for name in ("openai", "anthropic")} | {"compatible": "local/local-model"}
+VISION_MODELS = {name: MODELS[name] for name in ("openai", "anthropic", "gemini")} | {"compatible": "local/local-model"}
 
 # One red pixel.
 PIXEL = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,8 @@ import httpx
 import openai
 import pytest
 from anthropic.types import Message, RawMessageStreamEvent
+from google import genai
+from google.genai import errors, types
 from mistralai.client import Mistral
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
@@ -241,6 +244,144 @@ def test_anthropic_refuses_what_it_refuses(raw: httpx.Client) -> None:
     assert status(messages=[{"role": "user", "content": "Hi"}]) == 200
 
 
+# Google's Gemini.
+
+OLD_GEMINI, NEW_GEMINI = "gemini-2.5-flash", "gemini-3.5-flash"
+DECLARED = types.Tool(function_declarations=[types.FunctionDeclaration(parameters_json_schema=SCHEMA, **TOOL)])
+IMAGE = types.Part(inline_data=types.Blob(mime_type="image/png", data=base64.b64decode(PIXEL)))
+GEMINI: dict[str, dict[str, Any]] = {
+    "text": {"contents": "Hello", "config": {"system_instruction": "Be brief."}},
+    "image": {"contents": [types.Part(text="What is it?"), IMAGE]},
+    "tool": {"contents": CALL, "config": {"tools": [DECLARED]}},
+    "forced": {
+        "contents": "Hello",
+        "config": {
+            "tools": [DECLARED],
+            "tool_config": {"function_calling_config": {"mode": "ANY", "allowed_function_names": ["get_weather"]}},
+        },
+    },
+    "schema": {
+        "contents": "Which town?",
+        "config": {"response_mime_type": "application/json", "response_json_schema": SCHEMA},
+    },
+    "thinking": {"contents": "Think", "config": {"thinking_config": {"include_thoughts": True}}},
+    "cut": {"contents": "Tell me a story", "config": {"max_output_tokens": 16}},
+}
+
+
+@pytest.fixture(scope="module")
+def gemini(simulator: gp.Simulator) -> genai.Client:
+    options = types.HttpOptions(base_url=f"{simulator.url}/gemini", api_version="v1beta")
+    return genai.Client(api_key="g-1234", http_options=options)
+
+
+def gemini_parts(answers: list[types.GenerateContentResponse]) -> list[types.Part]:
+    candidates = [candidate for answer in answers for candidate in answer.candidates or []]
+    return [part for candidate in candidates if candidate.content for part in candidate.content.parts or []]
+
+
+@pytest.mark.parametrize("model", [OLD_GEMINI, NEW_GEMINI])
+@pytest.mark.parametrize("case", GEMINI)
+def test_googles_client_reads_an_answer_plain_and_streamed(gemini: genai.Client, case: str, model: str) -> None:
+    body = GEMINI[case]
+    plain = gemini.models.generate_content(model=model, **body)
+    chunks = list(gemini.models.generate_content_stream(model=model, **body))
+
+    def outline(parts: list[types.Part]) -> list[Any]:
+        texts = ["".join(p.text or "" for p in parts if bool(p.thought) == thought) for thought in (True, False)]
+        return texts + [call for call in (p.function_call for p in parts) if call]
+
+    parts = gemini_parts([plain])
+    assert outline(gemini_parts(chunks)) == outline(parts)
+    [candidate] = plain.candidates or []
+    [last] = chunks[-1].candidates or []
+    wanted = types.FinishReason.MAX_TOKENS if case == "cut" else types.FinishReason.STOP
+    assert candidate.finish_reason == last.finish_reason == wanted
+    usage = plain.usage_metadata
+    assert usage and chunks[-1].usage_metadata == usage
+    thoughts = usage.thoughts_token_count or 0
+    assert usage.total_token_count == (usage.prompt_token_count or 0) + (usage.candidates_token_count or 0) + thoughts
+    if case in ("tool", "forced"):
+        [call] = plain.function_calls or []
+        assert call.name == "get_weather" and set(call.args or {}) == {"city"}
+        assert bool(call.id) == bool(parts[0].thought_signature) == (model == NEW_GEMINI)
+    elif case == "schema":
+        assert set(json.loads(plain.text or "")) == {"city"}
+    elif case == "thinking":
+        assert parts[0].thought and thoughts > 0 and bool(parts[-1].thought_signature) == (model == NEW_GEMINI)
+    elif case != "cut":
+        assert {"text": "Be brief.", "image": "Images: 1"}[case] in (plain.text or "")
+
+
+@pytest.mark.parametrize("model", [OLD_GEMINI, NEW_GEMINI])
+def test_googles_client_brings_a_tools_result_back(gemini: genai.Client, model: str) -> None:
+    asked = types.Content(role="user", parts=[types.Part(text=CALL)])
+    config = types.GenerateContentConfig(tools=[DECLARED])
+    first = gemini.models.generate_content(model=model, contents=[asked], config=config)
+    [candidate] = first.candidates or []
+    [call] = first.function_calls or []
+    result = types.FunctionResponse(id=call.id, name=call.name, response={"output": "18 degrees"})
+    answer = types.Content(role="user", parts=[types.Part(function_response=result)])
+    assert candidate.content
+    turns: Any = [asked, candidate.content, answer]
+    second = gemini.models.generate_content(model=model, contents=turns, config=config)
+    assert "18 degrees" in (second.text or "")
+    # A model of the third generation wants its call back signed, and signed by itself.
+    if model == NEW_GEMINI:
+        with pytest.raises(errors.ClientError):
+            gemini.models.generate_content(model="gemini-4-argon", contents=turns, config=config)
+        assert candidate.content.parts
+        candidate.content.parts[0].thought_signature = None
+        with pytest.raises(errors.ClientError):
+            gemini.models.generate_content(model=model, contents=turns, config=config)
+
+
+def test_gemini_lists_its_models_and_refuses_in_its_own_shape(gemini: genai.Client, simulator: gp.Simulator) -> None:
+    assert [model.name for model in gemini.models.list()] == ["models/gemini-simulated"]
+    with pytest.raises(errors.ClientError) as caught:
+        level: Any = {"thinking_config": {"thinking_level": "LOW"}}
+        gemini.models.generate_content(model=OLD_GEMINI, contents="x", config=level)
+    assert (caught.value.code, caught.value.status) == (400, "INVALID_ARGUMENT")
+    stranger = genai.Client(
+        api_key="sk-invalid", http_options=types.HttpOptions(base_url=f"{simulator.url}/gemini", api_version="v1beta")
+    )
+    with pytest.raises(errors.ClientError) as caught:
+        stranger.models.generate_content(model=OLD_GEMINI, contents="x")
+    assert (caught.value.code, caught.value.status) == (401, "UNAUTHENTICATED")
+
+
+def test_gemini_refuses_what_it_refuses(simulator: gp.Simulator) -> None:
+    hello = {"role": "user", "parts": [{"text": "Hello"}]}
+    path = f"/gemini/v1beta/models/{OLD_GEMINI}:generateContent"
+
+    def status(headers: dict[str, str] | None = None, query: str = "", **body: Any) -> int:
+        headers = {"x-goog-api-key": "g-1"} if headers is None else headers
+        with httpx.Client(base_url=simulator.url, headers=headers, trust_env=False) as client:
+            return client.post(path + query, json={"contents": [hello]} | body).status_code
+
+    def declare(**function: Any) -> int:
+        return status(tools=[{"functionDeclarations": [{"name": "f"} | function]}])
+
+    assert status() == 200
+    # Never in the address, where logs would keep it.
+    assert status(headers={}, query="?key=g-1") == 401
+    assert status(contents=[]) == 400
+    assert status(contents=[hello | {"role": "system"}]) == 400
+    assert status(contents=[{"role": "user", "parts": [{}]}]) == 400
+    assert status(messages=[]) == 400
+    assert declare(parametersJsonSchema=SCHEMA) == 200
+    assert declare(parameters=SCHEMA) == 400
+    assert declare(parametersJsonSchema={"type": "object", "patternProperties": {}}) == 400
+    assert declare(parametersJsonSchema={"$ref": "#/$defs/x", "description": "y"}) == 400
+    assert declare(name="2nd") == 400
+    as_json = {"responseMimeType": "application/json", "responseSchema": {"type": "OBJECT"}}
+    assert status(generationConfig=as_json) == 200
+    assert status(generationConfig=as_json | {"responseSchema": SCHEMA}) == 400
+    assert status(generationConfig=as_json, tools=[{"functionDeclarations": [{"name": "f"}]}]) == 400
+    call = {"role": "model", "parts": [{"functionCall": {"name": "f", "args": {}}}]}
+    assert status(contents=[hello, call, hello]) == 400
+
+
 # What it is for.
 
 
@@ -250,12 +391,17 @@ def test_anthropic_refuses_what_it_refuses(raw: httpx.Client) -> None:
         ("/openai/v1/responses", {"model": "gpt-4o"} | RESPONSES["tool"]),
         ("/openai/v1/chat/completions", {"model": "gpt-4o"} | CHATS["tool"]),
         ("/anthropic/v1/messages", {"model": "claude", "max_tokens": 64} | MESSAGES["tool"]),
+        (
+            f"/gemini/v1beta/models/{NEW_GEMINI}:streamGenerateContent?alt=sse",
+            {"contents": [{"parts": [{"text": "Hello"}]}]},
+        ),
     ],
 )
 def test_the_same_request_gives_the_same_bytes(raw: httpx.Client, path: str, body: dict[str, Any]) -> None:
-    for stream in (False, True):
-        answers = {raw.post(path, json=body | {"stream": stream}).content for _ in range(3)}
-        assert len(answers) == 1
+    for more in [{}] if "gemini" in path else [{"stream": False}, {"stream": True}]:
+        answers = [raw.post(path, json=body | more) for _ in range(3)]
+        assert {answer.status_code for answer in answers} == {200}
+        assert len({answer.content for answer in answers}) == 1
 
 
 def test_what_was_sent_can_be_read_back_without_its_key(raw: httpx.Client, simulator: gp.Simulator, mark: str) -> None:

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-use tokenrouter_providers::Kind;
+use tokenrouter_providers::{Auth, Kind};
 use tokenrouter_routing::{LatencyTracker, ModelInfo, Pool};
 use tokenrouter_store::Store;
 use tokenrouter_upstream::{Client, Endpoint, EndpointError, Limits};
@@ -20,6 +20,8 @@ pub struct ProviderOptions {
     pub kind: Kind,
     pub base_url: String,
     pub key: Option<SecretString>,
+    /// How it wants its key; [`Kind::auth`] unless the settings say otherwise.
+    pub auth: Auth,
     /// Models besides those that the catalog knows for this name.
     pub models: Vec<ModelInfo>,
 }
@@ -81,7 +83,7 @@ impl App {
     pub async fn new(store: Store, options: Options) -> Result<Arc<Self>, StartError> {
         let mut providers = HashMap::new();
         for provider in &options.providers {
-            let endpoint = Endpoint::new(provider.kind, &provider.base_url, provider.key.as_ref())
+            let endpoint = Endpoint::with_auth(provider.kind, provider.auth, &provider.base_url, provider.key.as_ref())
                 .map_err(|source| StartError::Endpoint { name: provider.name.clone(), source })?;
             providers.insert(provider.name.clone(), Provider { kind: provider.kind, endpoint });
         }

@@ -1,6 +1,6 @@
 //! From a provider's answer to our events.
 
-use crate::{Kind, Translation, anthropic, chat, openai};
+use crate::{Kind, Translation, anthropic, chat, gemini, openai};
 use tokenrouter_protocol::ModelEvent;
 
 /// An answer that is not what the provider's API promises. Never holds text of the answer.
@@ -32,6 +32,7 @@ pub fn decode_response(kind: Kind, body: &[u8], translation: &Translation) -> Re
     match kind {
         Kind::OpenAi => openai::decode(text, translation, &mut out)?,
         Kind::Anthropic => anthropic::decode(text, translation, &mut out)?,
+        Kind::Gemini => gemini::decode(text, translation, &mut out)?,
         Kind::Mistral | Kind::DeepSeek | Kind::OpenAiCompatible => chat::decode(text, translation, &mut out)?,
     }
     Ok(out)
@@ -40,6 +41,7 @@ pub fn decode_response(kind: Kind, body: &[u8], translation: &Translation) -> Re
 enum Wire {
     OpenAi(openai::Stream),
     Anthropic(anthropic::Stream),
+    Gemini(gemini::Stream),
     Chat(chat::Stream),
 }
 
@@ -56,6 +58,7 @@ impl StreamDecoder {
         let wire = match kind {
             Kind::OpenAi => Wire::OpenAi(openai::Stream::default()),
             Kind::Anthropic => Wire::Anthropic(anthropic::Stream::default()),
+            Kind::Gemini => Wire::Gemini(gemini::Stream::default()),
             Kind::Mistral | Kind::DeepSeek | Kind::OpenAiCompatible => Wire::Chat(chat::Stream::default()),
         };
         Self { wire, translation, finished: false }
@@ -75,6 +78,7 @@ impl StreamDecoder {
         match &mut self.wire {
             Wire::OpenAi(stream) => stream.event(name, data, &self.translation, out)?,
             Wire::Anthropic(stream) => stream.event(name, data, &self.translation, out)?,
+            Wire::Gemini(stream) => stream.event(data, &self.translation, out)?,
             Wire::Chat(stream) => stream.event(data, &self.translation, out)?,
         }
         self.note_end(out, before);
@@ -90,8 +94,10 @@ impl StreamDecoder {
             return Ok(());
         }
         let before = out.len();
-        if let Wire::Chat(stream) = &mut self.wire {
-            stream.end(&self.translation, out)?;
+        match &mut self.wire {
+            Wire::Chat(stream) => stream.end(&self.translation, out)?,
+            Wire::Gemini(stream) => stream.end(&self.translation, out)?,
+            Wire::OpenAi(_) | Wire::Anthropic(_) => {}
         }
         self.note_end(out, before);
         if self.finished { Ok(()) } else { Err(DecodeError::Truncated) }

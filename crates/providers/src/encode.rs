@@ -1,7 +1,8 @@
 //! From our request to a provider's.
 
-use crate::{Kind, Translation, anthropic, chat, openai};
+use crate::{Kind, Translation, anthropic, chat, gemini, openai};
 use http::{HeaderName, HeaderValue};
+use std::borrow::Cow;
 use std::fmt::Display;
 use tokenrouter_protocol::Request;
 
@@ -24,8 +25,8 @@ pub struct Target<'a> {
 /// What to send.
 #[derive(Clone, Debug)]
 pub struct Encoded {
-    /// To append to the base URL.
-    pub path: &'static str,
+    /// To append to the base URL. Where it holds the model's name, that is percent-encoded.
+    pub path: Cow<'static, str>,
     /// Beside `content-type` and the key.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// JSON.
@@ -90,10 +91,11 @@ pub fn encode(target: &Target, request: &Request) -> Result<Encoded, EncodeError
     let translation = Translation::new(target.kind, target.provider, target.model);
     let mut context = Context { target, losses: Losses::default(), translation };
     let (path, headers, body) = match target.kind {
-        Kind::OpenAi => ("/responses", Vec::new(), openai::encode(&mut context, request)?),
-        Kind::Anthropic => ("/messages", anthropic::headers(), anthropic::encode(&mut context, request)?),
+        Kind::OpenAi => ("/responses".into(), Vec::new(), openai::encode(&mut context, request)?),
+        Kind::Anthropic => ("/messages".into(), anthropic::headers(), anthropic::encode(&mut context, request)?),
+        Kind::Gemini => (gemini::path(target).into(), Vec::new(), gemini::encode(&mut context, request)?),
         Kind::Mistral | Kind::DeepSeek | Kind::OpenAiCompatible => {
-            ("/chat/completions", Vec::new(), chat::encode(&mut context, request)?)
+            ("/chat/completions".into(), Vec::new(), chat::encode(&mut context, request)?)
         }
     };
     Ok(Encoded { path, headers, body, warnings: context.losses.0, translation: context.translation })

@@ -14,12 +14,19 @@ pub fn decode_error(kind: Kind, status: u16, body: &[u8]) -> ProviderError {
         return ProviderError { status, ..ProviderError::default() };
     };
     let mut error = of_value(kind, &value);
-    error.status = status;
+    error.status = match (kind, error.kind.as_str()) {
+        // Google's 400 for a key that is not one, and for an account that may not do this here.
+        (Kind::Gemini, "API_KEY_INVALID") => 401,
+        (Kind::Gemini, "FAILED_PRECONDITION") => 403,
+        _ => status,
+    };
     error
 }
 
-/// Without its status.
-fn of_value(kind: Kind, value: &Value) -> ProviderError {
+/// With a status only where a word of Gemini's stands for one. A stream that is not one of events
+/// has Gemini's error in a list.
+pub(crate) fn of_value(kind: Kind, value: &Value) -> ProviderError {
+    let value = value.as_array().and_then(|list| list.first()).unwrap_or(value);
     let error = match value.get("error") {
         Some(Value::String(message)) => return named(String::new(), message.clone()),
         Some(error) if error.is_object() => error,
@@ -29,6 +36,7 @@ fn of_value(kind: Kind, value: &Value) -> ProviderError {
     // OpenAI's code is the finer word, Anthropic has only a type, FastAPI neither.
     let kind = match kind {
         Kind::Anthropic => word("type").or_else(|| word("code")),
+        Kind::Gemini => return gemini(error),
         _ => word("code").or_else(|| word("type")),
     };
     let message = ["message", "detail", "msg"].iter().find_map(|name| match error.get(*name)? {
@@ -40,15 +48,29 @@ fn of_value(kind: Kind, value: &Value) -> ProviderError {
     named(kind.unwrap_or_default().to_owned(), message.unwrap_or_default())
 }
 
+/// Google's: the status is the word, and the reason in the details is a finer one for a bad key.
+fn gemini(error: &Value) -> ProviderError {
+    let details = error["details"].as_array().into_iter().flatten();
+    let bad_key = details.filter_map(|detail| detail["reason"].as_str()).find(|reason| *reason == "API_KEY_INVALID");
+    let word = bad_key.or_else(|| error["status"].as_str()).unwrap_or_default();
+    let message = error["message"].as_str().unwrap_or_default();
+    let code = error["code"].as_u64().and_then(|code| u16::try_from(code).ok());
+    ProviderError {
+        status: code.or_else(|| status_of(word)).unwrap_or(0),
+        ..named(word.to_owned(), message.to_owned())
+    }
+}
+
 /// A prompt that is too long has one name whoever reports it: only OpenAI has a code for it.
 fn named(kind: String, message: String) -> ProviderError {
-    const SIGNS: [&str; 6] = [
+    const SIGNS: [&str; 7] = [
         "prompt is too long",
         "maximum context length",
         "exceeds the context window",
         "exceed context window",
         "exceeds the available context size",
         "too large for model",
+        "exceeds the maximum number of tokens",
     ];
     let message: String = message.chars().take(2_000).collect();
     let lower = message.to_ascii_lowercase();
@@ -92,15 +114,16 @@ fn status_of(word: &str) -> Option<u16> {
         | "invalid_base64_image"
         | "invalid_image_url"
         | "image_too_large" => 400,
-        "authentication_error" | "invalid_api_key" => 401,
+        "INVALID_ARGUMENT" | "FAILED_PRECONDITION" | "OUT_OF_RANGE" => 400,
+        "authentication_error" | "invalid_api_key" | "UNAUTHENTICATED" | "API_KEY_INVALID" => 401,
         "billing_error" => 402,
-        "permission_error" => 403,
-        "not_found_error" | "model_not_found" => 404,
+        "permission_error" | "PERMISSION_DENIED" => 403,
+        "not_found_error" | "model_not_found" | "NOT_FOUND" => 404,
         "request_too_large" => 413,
-        "rate_limit_error" | "rate_limit_exceeded" | "insufficient_quota" => 429,
-        "api_error" | "server_error" | "internal_server_error" => 500,
-        "insufficient_system_resource" | "service_unavailable" => 503,
-        "timeout_error" | "vector_store_timeout" => 504,
+        "rate_limit_error" | "rate_limit_exceeded" | "insufficient_quota" | "RESOURCE_EXHAUSTED" => 429,
+        "api_error" | "server_error" | "internal_server_error" | "INTERNAL" => 500,
+        "insufficient_system_resource" | "service_unavailable" | "UNAVAILABLE" => 503,
+        "timeout_error" | "vector_store_timeout" | "DEADLINE_EXCEEDED" => 504,
         "overloaded_error" => 529,
         number => return number.parse().ok().filter(|status| (400..600).contains(status)),
     })
@@ -171,6 +194,25 @@ mod tests {
             let wanted = ProviderError { kind: word.to_owned(), message: message.to_owned(), status };
             assert_eq!(decode_error(kind, status, body.as_bytes()), wanted, "{body}");
         }
+    }
+
+    #[test]
+    fn geminis_bad_key_is_no_mistake_of_the_callers() {
+        let body = |status: &str, reason: &str| {
+            format!(
+                r#"[{{"error":{{"code":400,"message":"no","status":"{status}","details":[{{"@type":"x","reason":"{reason}"}}]}}}}]"#
+            )
+        };
+        for (status, reason, wanted) in [
+            ("INVALID_ARGUMENT", "API_KEY_INVALID", 401),
+            ("INVALID_ARGUMENT", "FIELD", 400),
+            ("FAILED_PRECONDITION", "BILLING_DISABLED", 403),
+        ] {
+            let error = decode_error(Kind::Gemini, 400, body(status, reason).as_bytes());
+            assert_eq!((error.status, error.message.as_str()), (wanted, "no"), "{status} {reason}");
+        }
+        let long = br#"{"error":{"code":400,"message":"The input token count (9) exceeds the maximum number of tokens allowed (8).","status":"INVALID_ARGUMENT"}}"#;
+        assert_eq!(decode_error(Kind::Gemini, 400, long).kind, "context_length_exceeded");
     }
 
     #[test]

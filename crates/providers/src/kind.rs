@@ -5,6 +5,7 @@
 pub enum Kind {
     OpenAi,
     Anthropic,
+    Gemini,
     Mistral,
     DeepSeek,
     OpenAiCompatible,
@@ -17,18 +18,19 @@ pub enum Auth {
     Bearer,
     /// `x-api-key: …`
     XApiKey,
+    /// `x-goog-api-key: …`
+    XGoogApiKey,
+    /// `api-key: …`, as Azure has it.
+    ApiKey,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum UnknownKind {
-    #[error("the kind `gemini` is not supported by this version yet")]
-    NotYet,
-    #[error("`{0}` is no kind of provider: it must be openai, anthropic, mistral, deepseek or openai-compatible")]
-    Unknown(String),
-}
+#[error("`{0}` is no kind of provider: it must be openai, anthropic, gemini, mistral, deepseek or openai-compatible")]
+pub struct UnknownKind(String);
 
 impl Kind {
-    pub const ALL: [Self; 5] = [Self::OpenAi, Self::Anthropic, Self::Mistral, Self::DeepSeek, Self::OpenAiCompatible];
+    pub const ALL: [Self; 6] =
+        [Self::OpenAi, Self::Anthropic, Self::Gemini, Self::Mistral, Self::DeepSeek, Self::OpenAiCompatible];
 
     /// The name that settings use.
     #[must_use]
@@ -36,6 +38,7 @@ impl Kind {
         match self {
             Self::OpenAi => "openai",
             Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
             Self::Mistral => "mistral",
             Self::DeepSeek => "deepseek",
             Self::OpenAiCompatible => "openai-compatible",
@@ -43,12 +46,9 @@ impl Kind {
     }
 
     /// # Errors
-    /// When there is no such kind, or none yet.
+    /// When there is no such kind.
     pub fn parse(name: &str) -> Result<Self, UnknownKind> {
-        if name == "gemini" {
-            return Err(UnknownKind::NotYet);
-        }
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or_else(|| UnknownKind::Unknown(name.to_owned()))
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or_else(|| UnknownKind(name.to_owned()))
     }
 
     /// Where the provider is when nobody says otherwise.
@@ -57,6 +57,7 @@ impl Kind {
         match self {
             Self::OpenAi => Some("https://api.openai.com/v1"),
             Self::Anthropic => Some("https://api.anthropic.com/v1"),
+            Self::Gemini => Some("https://generativelanguage.googleapis.com/v1beta"),
             Self::Mistral => Some("https://api.mistral.ai/v1"),
             Self::DeepSeek => Some("https://api.deepseek.com"),
             Self::OpenAiCompatible => None,
@@ -70,6 +71,7 @@ impl Kind {
         match self {
             Self::OpenAi => Some("OPENAI"),
             Self::Anthropic => Some("ANTHROPIC"),
+            Self::Gemini => Some("GEMINI"),
             Self::Mistral => Some("MISTRAL"),
             Self::DeepSeek => Some("DEEPSEEK"),
             Self::OpenAiCompatible => None,
@@ -80,19 +82,21 @@ impl Kind {
     pub fn auth(self) -> Auth {
         match self {
             Self::Anthropic => Auth::XApiKey,
+            Self::Gemini => Auth::XGoogApiKey,
             Self::OpenAi | Self::Mistral | Self::DeepSeek | Self::OpenAiCompatible => Auth::Bearer,
         }
     }
 }
 
 /// A base URL to which [`Encoded::path`](crate::Encoded) can be appended: no trailing slash, and
-/// with the `/v1` that the SDKs of Anthropic and Mistral leave to themselves.
+/// with the version that the SDKs of Anthropic, Google and Mistral leave to themselves.
 #[must_use]
 pub fn normalise_base_url(kind: Kind, base_url: &str) -> String {
     let trimmed = base_url.trim().trim_end_matches('/');
     let has_path = trimmed.split_once("://").map_or(trimmed, |(_, rest)| rest).contains('/');
     match kind {
         Kind::Anthropic | Kind::Mistral if !has_path && !trimmed.is_empty() => format!("{trimmed}/v1"),
+        Kind::Gemini if !has_path && !trimmed.is_empty() => format!("{trimmed}/v1beta"),
         _ => trimmed.to_owned(),
     }
 }
@@ -106,7 +110,6 @@ mod tests {
         for kind in Kind::ALL {
             assert_eq!(Kind::parse(kind.as_str()), Ok(kind));
         }
-        assert_eq!(Kind::parse("gemini"), Err(UnknownKind::NotYet));
         assert!(Kind::parse("OpenAI").unwrap_err().to_string().contains("OpenAI"));
     }
 
@@ -117,6 +120,8 @@ mod tests {
             (Kind::Anthropic, "https://api.anthropic.com/", "https://api.anthropic.com/v1"),
             (Kind::Anthropic, "https://api.anthropic.com/v1/", "https://api.anthropic.com/v1"),
             (Kind::Anthropic, "https://host/claude", "https://host/claude"),
+            (Kind::Gemini, "https://host", "https://host/v1beta"),
+            (Kind::Gemini, "https://host/gemini/v1beta/", "https://host/gemini/v1beta"),
             (Kind::Mistral, "https://api.mistral.ai", "https://api.mistral.ai/v1"),
             (Kind::DeepSeek, "https://api.deepseek.com/", "https://api.deepseek.com"),
             (Kind::OpenAi, "http://127.0.0.1:9/v1/", "http://127.0.0.1:9/v1"),

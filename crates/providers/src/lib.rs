@@ -2,7 +2,7 @@
 //!
 //! Pure: values in, values out. Nothing here knows a socket, a clock or a key. One folder a wire
 //! format: [`openai`] speaks Responses, [`chat`] Chat Completions (with a profile for each of the
-//! hosts that read it differently), [`anthropic`] Messages.
+//! hosts that read it differently), [`anthropic`] Messages, [`gemini`] generated content.
 //!
 //! **A translation loses nothing silently**: a field is carried, or emulated or dropped with a
 //! [`Loss`], or refused with an [`EncodeError`] that names it. **What is sent is an allow-list**: a
@@ -15,6 +15,7 @@ mod decode;
 mod encode;
 mod envelope;
 mod failure;
+mod gemini;
 mod kind;
 mod media;
 mod openai;

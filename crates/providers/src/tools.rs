@@ -30,8 +30,8 @@ pub(crate) struct Tools<'a> {
     pub choice: Choice<'a>,
 }
 
-/// The functions that may be called, in the order given, and which of them must be.
-pub(crate) fn plan<'a>(context: &mut Context, request: &'a Request) -> Result<Tools<'a>, EncodeError> {
+/// The functions, in the order given.
+pub(crate) fn functions<'a>(context: &mut Context, request: &'a Request) -> Vec<Named<'a>> {
     let mut functions = Vec::with_capacity(request.tools.len());
     for (index, tool) in request.tools.iter().enumerate() {
         match tool {
@@ -49,6 +49,12 @@ pub(crate) fn plan<'a>(context: &mut Context, request: &'a Request) -> Result<To
             }
         }
     }
+    functions
+}
+
+/// The functions that may be called, in the order given, and which of them must be.
+pub(crate) fn plan<'a>(context: &mut Context, request: &'a Request) -> Result<Tools<'a>, EncodeError> {
+    let mut functions = functions(context, request);
     let choice = match &request.tool_choice {
         ToolChoice::Auto => Choice::Auto,
         ToolChoice::None => Choice::None,
@@ -75,6 +81,6 @@ pub(crate) fn plan<'a>(context: &mut Context, request: &'a Request) -> Result<To
     Ok(Tools { functions, choice })
 }
 
-fn missing(name: &str) -> EncodeError {
+pub(crate) fn missing(name: &str) -> EncodeError {
     EncodeError::new("tool_choice", format!("`tool_choice` names `{name}`, which is not among the `tools`"))
 }

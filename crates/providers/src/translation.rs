@@ -51,14 +51,21 @@ impl Translation {
     /// The provider's name of the caller's tool `name`.
     pub(crate) fn wire_name<'a>(&mut self, name: &'a str) -> Cow<'a, str> {
         const LONGEST: usize = 64;
-        if !name.is_empty() && name.len() <= LONGEST && name.bytes().all(is_plain) {
+        // Gemini's names begin as identifiers do.
+        let begins_well = |byte: &u8| self.kind != Kind::Gemini || byte.is_ascii_alphabetic() || *byte == b'_';
+        let is_acceptable = name.as_bytes().first().is_some_and(begins_well);
+        if is_acceptable && name.len() <= LONGEST && name.bytes().all(is_plain) {
             return Cow::Borrowed(name);
         }
         if let Some((wire, _)) = self.names.iter().find(|(_, known)| known == name) {
             return Cow::Owned(wire.clone());
         }
         let readable = name.chars().map(|c| if c.is_ascii() && is_plain(c as u8) { c } else { '_' });
-        let mut wire: String = readable.take(LONGEST - 14).collect();
+        let mut wire = String::with_capacity(LONGEST);
+        if !is_acceptable {
+            wire.push('_');
+        }
+        wire.extend(readable.take(LONGEST - 14));
         wire.push('_');
         wire.push_str(&base62(hash(name.as_bytes()), 12));
         self.names.push((wire.clone(), name.to_owned()));
@@ -70,7 +77,7 @@ impl Translation {
         let (acceptable, length) = match self.kind {
             Kind::Mistral => (call_id.len() == 9 && call_id.bytes().all(|b| b.is_ascii_alphanumeric()), 9),
             Kind::Anthropic => (!call_id.is_empty() && call_id.bytes().all(is_plain), 12),
-            Kind::OpenAi | Kind::DeepSeek | Kind::OpenAiCompatible => (true, 0),
+            Kind::OpenAi | Kind::Gemini | Kind::DeepSeek | Kind::OpenAiCompatible => (true, 0),
         };
         if acceptable {
             return Cow::Borrowed(call_id);
@@ -144,5 +151,13 @@ mod tests {
             assert_eq!(translation.tool_name(&wire), name);
         }
         assert_eq!(translation.tool_name("never_sent"), "never_sent");
+
+        let mut gemini = Translation::new(Kind::Gemini, "gemini", "m");
+        assert_eq!(gemini.wire_name("get-weather"), "get-weather");
+        for name in ["2nd_tool", "-x", "über", ""] {
+            let wire = gemini.wire_name(name).into_owned();
+            assert!(wire.len() <= 64 && wire.starts_with('_'), "{wire}");
+            assert_eq!(gemini.tool_name(&wire), name);
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! Providers that are not there: OpenAI's Responses, Chat Completions and Anthropic's Messages, plain
-//! and streamed, from a model that is plainly simulated.
+//! Providers that are not there: OpenAI's Responses, Chat Completions, Anthropic's Messages and
+//! Google's Gemini, plain and streamed, from a model that is plainly simulated.
 //!
 //! **The same request gives the same bytes**: ids are made from the request, there is no clock and no
 //! chance. Faults can be scripted, and what was sent can be read back. It is a server of its own, so
@@ -8,6 +8,7 @@
 mod anthropic;
 mod chat;
 mod faults;
+mod gemini;
 mod mind;
 mod responses;
 mod wire;
@@ -37,6 +38,9 @@ struct Seen {
     method: Method,
     path: String,
     provider: String,
+    model: String,
+    /// The header in which the key came, if any.
+    key_header: &'static str,
     key_end: String,
     body: Bytes,
 }
@@ -103,7 +107,7 @@ async fn list_requests(
             let body: Value = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
             json!({
                 "method": request.method.as_str(), "path": request.path, "provider": request.provider,
-                "model": body["model"], "headers": { "authorization": format!("…{}", request.key_end) }, "body": body,
+                "model": request.model, "headers": { request.key_header: format!("…{}", request.key_end) }, "body": body,
             })
         })
         .filter(|request| query.get("provider").is_none_or(|wanted| request["provider"] == wanted.as_str()))
@@ -117,25 +121,42 @@ enum Dialect {
     Responses,
     Chat,
     Messages,
+    Gemini,
+}
+
+/// What a path asks for.
+struct Route {
+    provider: String,
+    /// None for a list of models.
+    dialect: Option<Dialect>,
+    /// Where the path names it, as Gemini's do, and whether it is to stream.
+    model: Option<(String, bool)>,
 }
 
 /// `/{provider}/v1/responses` and the like; without a provider, whose API the path is.
-fn route(path: &str) -> Option<(String, Option<Dialect>)> {
-    let parts: Vec<&str> = path.trim_matches('/').split('/').filter(|part| *part != "v1").collect();
+fn route(path: &str) -> Option<Route> {
+    let is_version = |part: &str| matches!(part, "v1" | "v1beta");
+    let parts: Vec<&str> = path.trim_matches('/').split('/').filter(|part| !is_version(part)).collect();
     let (provider, rest) = match parts.as_slice() {
         [provider, rest @ ..] if !matches!(*provider, "responses" | "chat" | "messages" | "models") => {
             (Some(*provider), rest)
         }
         rest => (None, rest),
     };
+    let mut model = None;
     let (dialect, default) = match rest {
         ["responses"] => (Some(Dialect::Responses), "openai"),
         ["chat", "completions"] => (Some(Dialect::Chat), "openai"),
         ["messages"] => (Some(Dialect::Messages), "anthropic"),
+        ["models"] if path.contains("/v1beta/") || path.starts_with("v1beta/") => (None, "gemini"),
         ["models"] => (None, "openai"),
+        ["models", method] => {
+            model = Some(gemini::method(method)?);
+            (Some(Dialect::Gemini), "gemini")
+        }
         _ => return None,
     };
-    Some((provider.unwrap_or(default).to_owned(), dialect))
+    Some(Route { provider: provider.unwrap_or(default).to_owned(), dialect, model })
 }
 
 async fn answer(
@@ -145,13 +166,18 @@ async fn answer(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let Some((provider, dialect)) = route(uri.path()) else {
+    let Some(Route { provider, dialect, model: path_model }) = route(uri.path()) else {
         return wire::error(None, StatusCode::NOT_FOUND, "not_found_error", "the simulator has no such path");
     };
-    let key = presented_key(&headers);
-    let dialect_of_error = dialect.filter(|d| *d == Dialect::Messages);
+    let (key_header, key) = presented_key(&headers);
+    let dialect_of_error = dialect.filter(|d| matches!(d, Dialect::Messages | Dialect::Gemini));
     let Some(dialect) = dialect else {
         return axum::Json(wire::models(&provider)).into_response();
+    };
+    let request = serde_json::from_slice::<Value>(&body);
+    let model = match &path_model {
+        Some((model, _)) => model.clone(),
+        None => request.as_ref().ok().and_then(|body| body["model"].as_str()).unwrap_or_default().to_owned(),
     };
     {
         let mut seen = simulator.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -161,16 +187,19 @@ async fn answer(
         let count = key.chars().count();
         let key_end = key.chars().skip(count.saturating_sub(4)).collect();
         let path = uri.path().to_owned();
-        seen.push_back(Seen { method, path, provider: provider.clone(), key_end, body: body.clone() });
+        let (provider, model) = (provider.clone(), model.clone());
+        seen.push_back(Seen { method, path, provider, model, key_header, key_end, body: body.clone() });
     }
     let refuse = |status, kind, message: &str| wire::error(dialect_of_error, status, kind, message);
     if key.is_empty() && wants_a_key(&provider) || key == "sk-invalid" {
         return refuse(StatusCode::UNAUTHORIZED, "authentication_error", "the key is not valid");
     }
-    let Ok(request) = serde_json::from_slice::<Value>(&body) else {
+    let Ok(mut request) = request else {
         return refuse(StatusCode::BAD_REQUEST, "invalid_request_error", "the body is not JSON");
     };
-    let model = request["model"].as_str().unwrap_or_default().to_owned();
+    if let (Some((model, _)), Some(object)) = (&path_model, request.as_object_mut()) {
+        object.insert("model".to_owned(), model.as_str().into());
+    }
     if model.is_empty() {
         return refuse(StatusCode::BAD_REQUEST, "invalid_request_error", "model is required");
     }
@@ -182,18 +211,21 @@ async fn answer(
         Dialect::Responses => responses::parse(&provider, &request),
         Dialect::Chat => chat::parse(&provider, &request),
         Dialect::Messages => anthropic::parse(&provider, &request, &headers),
+        Dialect::Gemini => gemini::parse(&provider, &request),
     };
     let prompt = match parsed {
         Ok(prompt) => prompt,
         Err(message) => return refuse(StatusCode::BAD_REQUEST, "invalid_request_error", &message),
     };
     let reply = mind::think(&prompt, wire::seed(&request));
-    let stream = request["stream"].as_bool().unwrap_or(false);
+    let stream = path_model.map_or_else(|| request["stream"].as_bool().unwrap_or(false), |(_, stream)| stream);
+    let sse = dialect != Dialect::Gemini || uri.query().is_some_and(|query| query.split('&').any(|p| p == "alt=sse"));
     if !stream {
         let body = match dialect {
             Dialect::Responses => responses::whole(&prompt, &reply, &request),
             Dialect::Chat => chat::whole(&prompt, &reply),
             Dialect::Messages => anthropic::whole(&prompt, &reply),
+            Dialect::Gemini => gemini::whole(&prompt, &reply),
         };
         return faults::body(fault.as_ref(), vec![body.to_string()], "application/json", Duration::ZERO);
     }
@@ -201,16 +233,19 @@ async fn answer(
         Dialect::Responses => responses::events(&prompt, &reply, &request),
         Dialect::Chat => chat::events(&prompt, &reply, &request),
         Dialect::Messages => anthropic::events(&prompt, &reply),
+        Dialect::Gemini => gemini::events(&prompt, &reply, sse),
     };
     if fault.as_ref().is_some_and(|fault| fault.error_event) {
         events.truncate(events.len() / 2);
         events.push(match dialect {
             Dialect::Chat => "data: {\"error\":{\"message\":\"overloaded\",\"type\":\"server_error\"}}\n\n".to_owned(),
             Dialect::Responses => wire::event("error", json!({"type": "error", "code": "server_error", "message": "overloaded", "param": null, "sequence_number": 99})),
+            Dialect::Gemini => "data: {\"error\":{\"code\":503,\"message\":\"overloaded\",\"status\":\"UNAVAILABLE\"}}\r\n\r\n".to_owned(),
             Dialect::Messages => wire::event("error", json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}})),
         });
     }
-    faults::body(fault.as_ref(), events, "text/event-stream; charset=utf-8", simulator.options.token_delay)
+    let kind = if sse { "text/event-stream; charset=utf-8" } else { "application/json" };
+    faults::body(fault.as_ref(), events, kind, simulator.options.token_delay)
 }
 
 /// The providers that are companies want a key; a host of the user's own, of any other name, does not.
@@ -218,9 +253,11 @@ fn wants_a_key(provider: &str) -> bool {
     matches!(provider, "openai" | "anthropic" | "gemini" | "mistral" | "deepseek" | "groq" | "together" | "openrouter")
 }
 
-fn presented_key(headers: &HeaderMap) -> String {
-    let text =
-        |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().trim().to_owned();
-    let bearer = text("authorization");
-    if bearer.is_empty() { text("x-api-key") } else { bearer.trim_start_matches("Bearer").trim().to_owned() }
+/// The header in which a key came, and the key.
+fn presented_key(headers: &HeaderMap) -> (&'static str, String) {
+    let key = |name: &'static str| {
+        let text = headers.get(name)?.to_str().ok()?.trim_start_matches("Bearer").trim();
+        (!text.is_empty()).then(|| (name, text.to_owned()))
+    };
+    ["authorization", "x-api-key", "x-goog-api-key", "api-key"].into_iter().find_map(key).unwrap_or_default()
 }

@@ -23,6 +23,8 @@ pub(crate) struct Prompt {
     pub json: bool,
     pub max_tokens: Option<usize>,
     pub reasoning: bool,
+    /// Of Gemini's: whether thoughts are told, or only counted.
+    pub shows_thoughts: bool,
 }
 
 pub(crate) struct Call {

@@ -1,16 +1,25 @@
 //! What the dialects share.
 
-use crate::Dialect;
+use crate::{Dialect, gemini};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-/// A number out of what the request asks for; the same whether the answer is to be streamed or not.
+const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
+
 /// FNV-1a: the same on every machine.
+fn fold(hash: u64, text: &str) -> u64 {
+    text.bytes().fold(hash, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3))
+}
+
+pub(crate) fn hash(text: &str) -> u64 {
+    fold(FNV_START, text)
+}
+
+/// A number out of what the request asks for; the same whether the answer is to be streamed or not.
 pub(crate) fn seed(request: &Value) -> u64 {
-    let fold = |h, text: &str| text.bytes().fold(h, |h: u64, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3));
     let fields = request.as_object().into_iter().flatten().filter(|(name, _)| !name.starts_with("stream"));
-    fields.fold(0xcbf2_9ce4_8422_2325, |h, (name, value)| fold(fold(h, name), &value.to_string()))
+    fields.fold(FNV_START, |h, (name, value)| fold(fold(h, name), &value.to_string()))
 }
 
 pub(crate) fn event(name: &str, data: Value) -> String {
@@ -19,10 +28,12 @@ pub(crate) fn event(name: &str, data: Value) -> String {
 
 /// An error in the shape of the dialect's own API.
 pub(crate) fn error(dialect: Option<Dialect>, status: StatusCode, kind: &str, message: &str) -> Response {
-    let body = if dialect == Some(Dialect::Messages) {
-        json!({"type": "error", "error": {"type": kind, "message": message}})
-    } else {
-        json!({"error": {"message": message, "type": kind, "param": null, "code": null}})
+    let body = match dialect {
+        Some(Dialect::Messages) => json!({"type": "error", "error": {"type": kind, "message": message}}),
+        Some(Dialect::Gemini) => {
+            json!({"error": {"code": status.as_u16(), "message": message, "status": gemini::word(status)}})
+        }
+        _ => json!({"error": {"message": message, "type": kind, "param": null, "code": null}}),
     };
     (status, axum::Json(body)).into_response()
 }
@@ -32,6 +43,10 @@ pub(crate) fn models(provider: &str) -> Value {
     if provider == "anthropic" {
         return json!({"data": [{"type": "model", "id": id, "display_name": "Simulated", "created_at": "2026-01-01T00:00:00Z"}],
                       "has_more": false, "first_id": id, "last_id": id});
+    }
+    if provider == "gemini" {
+        return json!({"models": [{"name": format!("models/{id}"), "displayName": "Simulated", "version": "1",
+                                  "supportedGenerationMethods": ["generateContent"]}]});
     }
     json!({"object": "list", "data": [{"id": id, "object": "model", "created": 1_700_000_000, "owned_by": provider}]})
 }

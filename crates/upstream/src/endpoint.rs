@@ -33,6 +33,19 @@ impl Endpoint {
     /// # Errors
     /// When `base_url` is not an `http` or `https` address, or the key cannot stand in a header.
     pub fn new(kind: Kind, base_url: &str, key: Option<&SecretString>) -> Result<Self, EndpointError> {
+        Self::with_auth(kind, kind.auth(), base_url, key)
+    }
+
+    /// As [`new`](Self::new), for a host that wants its key in another way than others of its kind.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn with_auth(
+        kind: Kind,
+        auth: Auth,
+        base_url: &str,
+        key: Option<&SecretString>,
+    ) -> Result<Self, EndpointError> {
         let wrong = || EndpointError::BaseUrl(base_url.to_owned());
         let uri: Uri = normalise_base_url(kind, base_url).parse().map_err(|_| wrong())?;
         let parts = uri.into_parts();
@@ -41,7 +54,7 @@ impl Endpoint {
             return Err(wrong());
         }
         let base_path = parts.path_and_query.as_ref().map_or("", PathAndQuery::path).trim_end_matches('/').to_owned();
-        let auth = key.map(|key| auth_header(kind, key)).transpose()?;
+        let auth = key.map(|key| auth_header(auth, key)).transpose()?;
         Ok(Self { scheme, authority, base_path, auth })
     }
 
@@ -62,9 +75,11 @@ impl Endpoint {
     }
 }
 
-fn auth_header(kind: Kind, key: &SecretString) -> Result<(HeaderName, HeaderValue), EndpointError> {
-    let (name, text) = match kind.auth() {
+fn auth_header(auth: Auth, key: &SecretString) -> Result<(HeaderName, HeaderValue), EndpointError> {
+    let (name, text) = match auth {
         Auth::Bearer => (header::AUTHORIZATION, format!("Bearer {}", key.expose_secret())),
+        Auth::XGoogApiKey => (HeaderName::from_static("x-goog-api-key"), key.expose_secret().to_owned()),
+        Auth::ApiKey => (HeaderName::from_static("api-key"), key.expose_secret().to_owned()),
         Auth::XApiKey => (HeaderName::from_static("x-api-key"), key.expose_secret().to_owned()),
     };
     let mut value = HeaderValue::from_str(&text).map_err(|_| EndpointError::Key)?;

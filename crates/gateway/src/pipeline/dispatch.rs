@@ -135,7 +135,7 @@ async fn attempt(app: &App, target: &Target, encoded: &Encoded, stream: bool) ->
     let provider = app.providers.get(&*target.provider).ok_or_else(|| Failure::new(Class::Unreachable, "unknown"))?;
     let kind = provider.kind;
     let body = encoded.body.clone();
-    let answer = app.client.post(kind, &provider.endpoint, encoded.path, &encoded.headers, body).await?;
+    let answer = app.client.post(kind, &provider.endpoint, &encoded.path, &encoded.headers, body).await?;
     if !stream {
         let bytes = answer.bytes().await?;
         let events = providers::decode_response(kind, &bytes, &encoded.translation).map_err(garbage)?;

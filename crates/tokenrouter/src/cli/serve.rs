@@ -116,10 +116,6 @@ async fn simulate(
             continue;
         }
         let name = model.provider.clone();
-        // A kind that this version cannot speak is left out, rather than pretended.
-        if name == "gemini" {
-            continue;
-        }
         let kind = Kind::parse(&name).unwrap_or(Kind::OpenAiCompatible);
         providers.push(simulated(&name, kind, address, models(&name)));
     }
@@ -149,11 +145,13 @@ fn simulated(
     address: SocketAddr,
     models: Vec<tokenrouter_routing::ModelInfo>,
 ) -> ProviderOptions {
+    let version = if kind == Kind::Gemini { "v1beta" } else { "v1" };
     ProviderOptions {
         name: name.to_owned(),
         kind,
-        base_url: format!("http://{address}/{name}/v1"),
+        base_url: format!("http://{address}/{name}/{version}"),
         key: Some("simulated".into()),
+        auth: kind.auth(),
         models,
     }
 }

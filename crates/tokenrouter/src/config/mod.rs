@@ -3,6 +3,7 @@
 //! A mistake is reported with its place, and all mistakes at once. **Keys are read from where the
 //! settings point (`env:`, `file:`), never written in them, and never shown.**
 
+mod hosts;
 mod layers;
 mod providers;
 

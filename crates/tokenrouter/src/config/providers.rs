@@ -1,19 +1,22 @@
 //! Providers, from the environment that their own SDKs read and from `[[providers]]`.
 
 use super::Mistake;
+use super::hosts::{self, HOSTS, Host};
 use super::layers::ProviderEntry;
 use secrecy::SecretString;
 use std::collections::HashMap;
 use tokenrouter_gateway::ProviderOptions;
-use tokenrouter_providers::Kind;
+use tokenrouter_providers::{Auth, Kind};
 use tokenrouter_routing::ModelInfo;
 
-/// The providers whose own SDKs read a key from the environment.
-const FROM_ENVIRONMENT: [(&str, Kind); 4] = [
-    ("OPENAI", Kind::OpenAi),
-    ("ANTHROPIC", Kind::Anthropic),
-    ("MISTRAL", Kind::Mistral),
-    ("DEEPSEEK", Kind::DeepSeek),
+/// The providers whose own SDKs read a key from the environment, and what the names begin with.
+/// Google's SDK reads two, and prefers `GOOGLE_API_KEY`.
+const FROM_ENVIRONMENT: [(&[&str], Kind); 5] = [
+    (&["OPENAI"], Kind::OpenAi),
+    (&["ANTHROPIC"], Kind::Anthropic),
+    (&["GOOGLE", "GEMINI"], Kind::Gemini),
+    (&["MISTRAL"], Kind::Mistral),
+    (&["DEEPSEEK"], Kind::DeepSeek),
 ];
 
 pub(super) fn from_environment(
@@ -21,26 +24,45 @@ pub(super) fn from_environment(
     mistakes: &mut Vec<Mistake>,
 ) -> Vec<ProviderOptions> {
     let mut found = Vec::new();
-    for (prefix, kind) in FROM_ENVIRONMENT {
-        let name = format!("{prefix}_API_KEY");
-        let Some(key) = environment.get(&name).map(|key| key.trim()).filter(|key| !key.is_empty()) else { continue };
-        let given = environment.get(&format!("{prefix}_BASE_URL")).map(|url| url.trim()).filter(|url| !url.is_empty());
-        let Some(base_url) = given.or(kind.default_base_url()) else { continue };
+    for (prefixes, kind) in FROM_ENVIRONMENT {
+        let given = |name: String| environment.get(&name).map(|value| value.trim()).filter(|value| !value.is_empty());
+        let Some(key) = prefixes.iter().find_map(|prefix| given(format!("{prefix}_API_KEY"))) else { continue };
+        let prefix = kind.env_prefix().unwrap_or_default();
+        let Some(base_url) = given(format!("{prefix}_BASE_URL")).or(kind.default_base_url()) else { continue };
         let provider = ProviderOptions {
             name: kind.as_str().to_owned(),
             kind,
             base_url: base_url.to_owned(),
             key: Some(SecretString::from(key)),
+            auth: kind.auth(),
             models: Vec::new(),
         };
         check_address(&provider, &format!("{prefix}_BASE_URL"), mistakes);
+        found.push(provider);
+    }
+    for host in &HOSTS {
+        let (Some(key), Some(base_url)) = (host.key_in(environment), host.address_in(environment)) else { continue };
+        let provider = ProviderOptions {
+            name: host.name.to_owned(),
+            kind: Kind::OpenAiCompatible,
+            base_url,
+            key: Some(SecretString::from(key)),
+            auth: host.auth,
+            models: Vec::new(),
+        };
+        check_address(&provider, host.address.unwrap_or(host.name), mistakes);
         found.push(provider);
     }
     found
 }
 
 fn check_address(provider: &ProviderOptions, place: &str, mistakes: &mut Vec<Mistake>) {
-    if let Err(error) = tokenrouter_upstream::Endpoint::new(provider.kind, &provider.base_url, provider.key.as_ref()) {
+    if let Err(error) = tokenrouter_upstream::Endpoint::with_auth(
+        provider.kind,
+        provider.auth,
+        &provider.base_url,
+        provider.key.as_ref(),
+    ) {
         mistakes.push(Mistake { place: place.to_owned(), message: error.to_string() });
     }
 }
@@ -89,12 +111,19 @@ impl Reader<'_> {
 
     fn provider(&mut self) -> Option<ProviderOptions> {
         for key in self.entry.table.keys() {
-            if !["name", "kind", "base_url", "api_key", "models"].contains(&key.as_str()) {
+            if !["name", "kind", "base_url", "api_key", "auth", "models"].contains(&key.as_str()) {
                 self.mistake(format!("there is no setting `{key}` of a provider"));
             }
         }
         let name = self.string("name");
-        let kind_name = self.string("kind").or_else(|| name.clone());
+        let kind_name = self.string("kind");
+        // A host that is known by its name is of the one kind, at the one address.
+        let host = name.as_deref().and_then(hosts::by_name);
+        let host = host.filter(|_| kind_name.as_deref().is_none_or(|kind| kind == Kind::OpenAiCompatible.as_str()));
+        let kind_name = kind_name.or_else(|| match host {
+            Some(_) => Some(Kind::OpenAiCompatible.as_str().to_owned()),
+            None => name.clone(),
+        });
         let kind = match kind_name.as_deref().map(Kind::parse) {
             Some(Ok(kind)) => Some(kind),
             Some(Err(error)) => {
@@ -112,17 +141,35 @@ impl Reader<'_> {
             return None;
         }
         let kind = kind?;
-        let base_url = self.string("base_url").or_else(|| kind.default_base_url().map(str::to_owned));
+        let given_url = self.string("base_url");
+        let key = match self.string("api_key") {
+            Some(source) => Some(self.key(&source)?),
+            // The environment's key for a host goes to no other address than the environment's.
+            None if given_url.is_none() => host.and_then(|host| host.key_in(self.environment)).map(SecretString::from),
+            None => None,
+        };
+        let known_url = || host.and_then(|host| host.address_in(self.environment));
+        let base_url = given_url.or_else(known_url).or_else(|| kind.default_base_url().map(str::to_owned));
         let Some(base_url) = base_url else {
             self.mistake(format!("provider `{name}` must have a `base_url`"));
             return None;
         };
-        let key = match self.string("api_key") {
-            None => None,
-            Some(source) => Some(self.key(&source)?),
-        };
+        let auth = self.auth(kind, host);
         let models = self.models(&name);
-        Some(ProviderOptions { name, kind, base_url, key, models })
+        Some(ProviderOptions { name, kind, base_url, key, auth, models })
+    }
+
+    fn auth(&mut self, kind: Kind, host: Option<&Host>) -> Auth {
+        let default = host.map_or(kind.auth(), |host| host.auth);
+        match self.string("auth").as_deref() {
+            None => default,
+            Some("bearer") => Auth::Bearer,
+            Some("api-key") => Auth::ApiKey,
+            Some(other) => {
+                self.mistake(format!("`auth` of a provider must be bearer or api-key, not `{other}`"));
+                default
+            }
+        }
     }
 
     fn key(&mut self, source: &str) -> Option<SecretString> {

@@ -1,0 +1,90 @@
+//! Google's Gemini: `generateContent` and `streamGenerateContent`.
+//!
+//! The model's name stands in the path, so it is percent-encoded: whatever it is, path and host stay
+//! ours. The key goes into a header, never into the address.
+
+mod decode;
+mod encode;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use decode::{Stream, decode};
+pub(crate) use encode::encode;
+
+use crate::encode::Target;
+use std::fmt::Write;
+
+/// Taken in place of a signature for a call that another model, or nobody, signed.
+const NO_SIGNATURE: &str = "skip_thought_signature_validator";
+
+/// Which part a signature in the envelope belongs to: the one that follows the reasoning item …
+const NEXT_PART: &str = "next";
+/// … or a part of its own, without text, where it stands.
+const OWN_PART: &str = "own";
+
+/// To append to the base URL.
+pub(crate) fn path(target: &Target) -> String {
+    let mut path = String::from("/models/");
+    for byte in target.model.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            path.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(path, "%{byte:02X}");
+        }
+    }
+    path.push_str(if target.stream { ":streamGenerateContent?alt=sse" } else { ":generateContent" });
+    path
+}
+
+/// From the third generation on a model is told a level of thinking, not a number of tokens; its
+/// calls must come back with their signatures, and tools and a schema go together.
+fn is_third_generation(model: &str) -> bool {
+    let generation = model.strip_prefix("gemini-").unwrap_or_default();
+    let digits = generation.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+    digits.parse::<u32>().is_ok_and(|number| number >= 3)
+}
+
+#[cfg(test)]
+mod path_tests {
+    use super::*;
+    use crate::Kind;
+
+    #[test]
+    fn no_name_of_a_model_leaves_its_place_in_the_path() {
+        let cases = [
+            ("gemini-2.5-flash", false, "/models/gemini-2.5-flash:generateContent"),
+            ("gemini-2.5-flash", true, "/models/gemini-2.5-flash:streamGenerateContent?alt=sse"),
+            ("../../v1/files?x#y", false, "/models/..%2F..%2Fv1%2Ffiles%3Fx%23y:generateContent"),
+            ("a:b@host/ü", false, "/models/a%3Ab%40host%2F%C3%BC:generateContent"),
+            ("a%2Fb\r\n", false, "/models/a%252Fb%0D%0A:generateContent"),
+        ];
+        for (model, stream, wanted) in cases {
+            let target = Target {
+                kind: Kind::Gemini,
+                provider: "gemini",
+                model,
+                max_output_tokens: None,
+                reasoning: true,
+                stream,
+            };
+            assert_eq!(path(&target), wanted);
+        }
+    }
+
+    #[test]
+    fn generations_are_told_apart_by_the_models_name() {
+        for (model, third) in [
+            ("gemini-1.5-pro", false),
+            ("gemini-2.5-flash", false),
+            ("gemini-3-flash-preview", true),
+            ("gemini-3.1-pro-preview", true),
+            ("gemini-4-argon", true),
+            ("gemini-12", true),
+            ("gemma-3-27b-it", false),
+        ] {
+            assert_eq!(is_third_generation(model), third, "{model}");
+        }
+    }
+}
