@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::sync::Arc;
 use tokenrouter_firewall::{Blocked, Guard, RuleSet, Scope, Tally};
-use tokenrouter_protocol::{Field, Item, ItemStart, ModelEvent, Object, OutputValue, Part, Request, Tool};
+use tokenrouter_protocol::{Field, Item, ItemStart, ModelEvent, Object, OutputValue, Part, Request, TextFormat, Tool};
 
 pub(crate) fn blocked_error(blocked: &Blocked) -> ApiError {
     let why = if blocked.exhausted { " (it ran out of its time budget, and fails closed)" } else { "" };
@@ -40,6 +40,12 @@ impl PromptScreen<'_> {
         }
         for item in &mut request.input {
             self.item(item)?;
+        }
+        request.stop.iter_mut().try_for_each(|text| self.text(text))?;
+        self.object(&mut request.chat_only)?;
+        if let TextFormat::JsonSchema { description, schema, .. } = &mut request.text.format {
+            description.as_mut().map_or(Ok(()), |text| self.text(text))?;
+            self.described(schema)?;
         }
         for tool in &mut request.tools {
             match tool {
