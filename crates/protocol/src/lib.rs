@@ -5,6 +5,7 @@
 //! clock or a provider.
 
 mod assembler;
+mod embeddings;
 mod error;
 mod event;
 mod field_names;
@@ -19,6 +20,7 @@ mod tool;
 mod usage;
 
 pub use assembler::{Assembler, Ending};
+pub use embeddings::{EmbeddingsInput, EmbeddingsRequest, EncodingFormat};
 pub use error::ErrorBody;
 pub use event::ResponseEvent;
 pub use field_names::FieldNames;

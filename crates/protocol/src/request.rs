@@ -75,6 +75,21 @@ pub struct RouterFields {
     pub strict: bool,
 }
 
+impl RouterFields {
+    /// Takes them out of a body, whichever surface it came to.
+    ///
+    /// # Errors
+    /// When one is not of its type.
+    pub fn take(f: &mut Fields) -> Result<Self, FieldError> {
+        Ok(Self {
+            mode: f.string("router_mode")?,
+            model: f.string("router_model")?,
+            provider: f.string("router_provider")?,
+            strict: f.boolean("router_strict")?.unwrap_or(false),
+        })
+    }
+}
+
 /// What the caller asked for, in typed fields; what we do not read is in `extra`.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
@@ -162,12 +177,7 @@ impl Request {
             safety_identifier: f.string("safety_identifier")?,
             prompt_cache_key: f.string("prompt_cache_key")?,
             user: f.string("user")?,
-            router: RouterFields {
-                mode: f.string("router_mode")?,
-                model: f.string("router_model")?,
-                provider: f.string("router_provider")?,
-                strict: f.boolean("router_strict")?.unwrap_or(false),
-            },
+            router: RouterFields::take(&mut f)?,
             names: FieldNames::default(),
             extra: f.rest(),
         })

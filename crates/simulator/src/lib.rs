@@ -1,5 +1,5 @@
-//! Providers that are not there: OpenAI's Responses, Chat Completions and Anthropic's Messages, plain
-//! and streamed, from a model that is plainly simulated.
+//! Providers that are not there: OpenAI's Responses, Chat Completions and embeddings, and Anthropic's
+//! Messages, plain and streamed, from a model that is plainly simulated.
 //!
 //! **The same request gives the same bytes**: ids are made from the request, there is no clock and no
 //! chance. Faults can be scripted, and what was sent can be read back. It is a server of its own, so
@@ -7,6 +7,7 @@
 
 mod anthropic;
 mod chat;
+mod embeddings;
 mod faults;
 mod mind;
 mod responses;
@@ -123,7 +124,7 @@ enum Dialect {
 fn route(path: &str) -> Option<(String, Option<Dialect>)> {
     let parts: Vec<&str> = path.trim_matches('/').split('/').filter(|part| *part != "v1").collect();
     let (provider, rest) = match parts.as_slice() {
-        [provider, rest @ ..] if !matches!(*provider, "responses" | "chat" | "messages" | "models") => {
+        [provider, rest @ ..] if !matches!(*provider, "responses" | "chat" | "messages" | "models" | "embeddings") => {
             (Some(*provider), rest)
         }
         rest => (None, rest),
@@ -132,6 +133,8 @@ fn route(path: &str) -> Option<(String, Option<Dialect>)> {
         ["responses"] => (Some(Dialect::Responses), "openai"),
         ["chat", "completions"] => (Some(Dialect::Chat), "openai"),
         ["messages"] => (Some(Dialect::Messages), "anthropic"),
+        // Errors are of the same shape as a chat's.
+        ["embeddings"] => (Some(Dialect::Chat), "openai"),
         ["models"] => (None, "openai"),
         _ => return None,
     };
@@ -177,6 +180,15 @@ async fn answer(
     let fault = simulator.faults.take(&provider, &model);
     if let Some(response) = faults::instead(fault.as_ref(), dialect_of_error).await {
         return response;
+    }
+    if uri.path().trim_end_matches('/').ends_with("/embeddings") {
+        return match embeddings::answer(&provider, &request) {
+            Ok(body) => faults::body(fault.as_ref(), vec![body.to_string()], "application/json", Duration::ZERO),
+            Err((status, message)) => {
+                let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+                refuse(status, "invalid_request_error", &message)
+            }
+        };
     }
     let parsed = match dialect {
         Dialect::Responses => responses::parse(&provider, &request),

@@ -2,6 +2,7 @@
 //! [`run`]; a surface is a codec at the two ends.
 
 mod dispatch;
+mod embeddings;
 mod history;
 mod plain;
 mod plan;
@@ -9,6 +10,7 @@ mod record;
 mod screen;
 mod stream;
 
+pub(crate) use embeddings::embed;
 pub(crate) use plan::explain;
 pub(crate) use stream::{EventCodec, ResponseStream};
 

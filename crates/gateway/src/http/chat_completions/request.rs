@@ -83,12 +83,7 @@ pub(super) fn parse(body: Value) -> Result<(Request, Shape), FieldError> {
         safety_identifier: f.string("safety_identifier")?,
         prompt_cache_key: f.string("prompt_cache_key")?,
         user: f.string("user")?,
-        router: RouterFields {
-            mode: f.string("router_mode")?,
-            model: f.string("router_model")?,
-            provider: f.string("router_provider")?,
-            strict: f.boolean("router_strict")?.unwrap_or(false),
-        },
+        router: RouterFields::take(&mut f)?,
         names,
         extra: f.rest(),
     };
