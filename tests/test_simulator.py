@@ -171,6 +171,23 @@ def test_mistrals_client_reads_text_tools_and_thoughts(mistral: Mistral) -> None
     assert kinds == ["thinking", "text"]
 
 
+def test_mistrals_client_reads_vectors(mistral: Mistral) -> None:
+    made = mistral.embeddings.create(model="mistral-embed", inputs=["the sea", "the sky"], output_dimension=8)
+    assert [vector.index for vector in made.data] == [0, 1]
+    assert all(len(vector.embedding or []) == 8 for vector in made.data)
+    assert made.usage.prompt_tokens == 4
+
+
+def test_openais_client_reads_vectors_of_texts_and_tokens(simulator: gp.Simulator) -> None:
+    address = f"{simulator.url}/openai/v1"
+    with openai.OpenAI(api_key="sk-1", base_url=address, max_retries=0) as client:
+        made = client.embeddings.create(model="text-embedding-3-small", input=["the sea", "the sky"])
+        assert [len(vector.embedding) for vector in made.data] == [1536, 1536]
+        assert len(client.embeddings.create(model="text-embedding-3-small", input=[[1, 2], [3]]).data) == 2
+        with pytest.raises(openai.NotFoundError):
+            client.embeddings.create(model="gpt-4o", input="the sea")
+
+
 def test_mistral_refuses_what_it_does_not_know(raw: httpx.Client) -> None:
     body = {"model": "mistral-large-latest", "messages": [{"role": "user", "content": "Hello"}], "stream_options": {}}
     assert raw.post("/mistral/v1/chat/completions", json=body).status_code == 400

@@ -70,6 +70,44 @@ impl ResponseEvent {
         }
     }
 
+    /// The text of a delta, and the index of its item in the output.
+    #[must_use]
+    pub fn delta(&self) -> Option<(u32, &str)> {
+        match &self.body {
+            Body::Text { place, name: "delta", text } => Some((place.output_index, text)),
+            _ => None,
+        }
+    }
+
+    /// The item of `output_item.added` and `.done`, and its index in the output.
+    #[must_use]
+    pub fn item(&self) -> Option<(u32, &Item)> {
+        match &self.body {
+            Body::Item { output_index, item } => Some((*output_index, item)),
+            _ => None,
+        }
+    }
+
+    /// The annotation of `annotation.added`.
+    #[must_use]
+    pub fn annotation(&self) -> Option<&Value> {
+        match &self.body {
+            Body::Annotation { annotation, .. } => Some(annotation),
+            _ => None,
+        }
+    }
+
+    /// The number of the part that the event is about, among those of its item.
+    #[must_use]
+    pub fn part_index(&self) -> Option<u32> {
+        match &self.body {
+            Body::Part { place, .. } | Body::Text { place, .. } | Body::Annotation { place, .. } => {
+                Some(place.part_index)
+            }
+            _ => None,
+        }
+    }
+
     /// Makes the last event of a response one of failure; the response says so itself.
     pub fn turn_into_failure(&mut self) {
         self.kind = "response.failed";

@@ -5,8 +5,10 @@
 //! clock or a provider.
 
 mod assembler;
+mod embeddings;
 mod error;
 mod event;
+mod field_names;
 mod fields;
 mod ids;
 mod item;
@@ -18,13 +20,15 @@ mod tool;
 mod usage;
 
 pub use assembler::{Assembler, Ending};
+pub use embeddings::{EmbeddingsInput, EmbeddingsRequest, EncodingFormat};
 pub use error::ErrorBody;
 pub use event::ResponseEvent;
+pub use field_names::FieldNames;
 pub use fields::{FieldError, Fields};
 pub use ids::{new_id, new_ordered_id, random_hex};
 pub use item::{FunctionCall, FunctionCallOutput, Item, ItemStatus, Message, OutputValue, Part, Reasoning, Role};
 pub use model_event::{Field, FinishReason, ItemEnd, ItemStart, ModelEvent, ProviderError};
-pub use request::{ReasoningConfig, Request, RouterFields, TextConfig, TextFormat};
+pub use request::{ReasoningConfig, Request, RouterFields, TextConfig, TextFormat, check_metadata};
 pub use response::{IncompleteDetails, Response, ResponseError, ResponseStatus};
 pub use tool::{FunctionTool, Tool, ToolChoice};
 pub use usage::Usage;

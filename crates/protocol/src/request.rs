@@ -1,6 +1,7 @@
 //! A request to create a response.
 
 use crate::Object;
+use crate::field_names::FieldNames;
 use crate::fields::{FieldError, Fields, kind_of};
 use crate::item::{Item, Message, Role};
 use crate::tool::{Tool, ToolChoice};
@@ -74,6 +75,21 @@ pub struct RouterFields {
     pub strict: bool,
 }
 
+impl RouterFields {
+    /// Takes them out of a body, whichever surface it came to.
+    ///
+    /// # Errors
+    /// When one is not of its type.
+    pub fn take(f: &mut Fields) -> Result<Self, FieldError> {
+        Ok(Self {
+            mode: f.string("router_mode")?,
+            model: f.string("router_model")?,
+            provider: f.string("router_provider")?,
+            strict: f.boolean("router_strict")?.unwrap_or(false),
+        })
+    }
+}
+
 /// What the caller asked for, in typed fields; what we do not read is in `extra`.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
@@ -92,6 +108,11 @@ pub struct Request {
     pub frequency_penalty: Option<f64>,
     pub top_logprobs: Option<u64>,
     pub max_output_tokens: Option<u64>,
+    /// Texts at which the answer stops. Responses have no such field: only other surfaces set it.
+    pub stop: Vec<String>,
+    /// Fields that only Chat Completions have (`seed`, `logit_bias`, …), as they came: sent to hosts that
+    /// know them, a loss elsewhere.
+    pub chat_only: Object,
     pub truncation: Option<String>,
     pub include: Vec<String>,
     pub metadata: Object,
@@ -107,6 +128,8 @@ pub struct Request {
     pub prompt_cache_key: Option<String>,
     pub user: Option<String>,
     pub router: RouterFields,
+    /// What the caller calls these fields, where its surface has other names for them.
+    pub names: FieldNames,
     pub extra: Object,
 }
 
@@ -139,6 +162,8 @@ impl Request {
             frequency_penalty: f.number("frequency_penalty", -2.0..=2.0)?,
             top_logprobs: f.count("top_logprobs", 0)?,
             max_output_tokens: f.count("max_output_tokens", 1)?,
+            stop: Vec::new(),
+            chat_only: Object::new(),
             truncation: truncation(&mut f)?,
             include: include(&mut f)?,
             metadata,
@@ -152,12 +177,8 @@ impl Request {
             safety_identifier: f.string("safety_identifier")?,
             prompt_cache_key: f.string("prompt_cache_key")?,
             user: f.string("user")?,
-            router: RouterFields {
-                mode: f.string("router_mode")?,
-                model: f.string("router_model")?,
-                provider: f.string("router_provider")?,
-                strict: f.boolean("router_strict")?.unwrap_or(false),
-            },
+            router: RouterFields::take(&mut f)?,
+            names: FieldNames::default(),
             extra: f.rest(),
         })
     }
@@ -256,7 +277,10 @@ fn json_schema(mut f: Fields) -> Result<TextFormat, FieldError> {
 
 /// At most 16 pairs, keys of at most 64 characters; values are strings of at most 512 characters,
 /// numbers or booleans.
-fn check_metadata(metadata: &Object) -> Result<(), FieldError> {
+///
+/// # Errors
+/// Names the pair that is not so.
+pub fn check_metadata(metadata: &Object) -> Result<(), FieldError> {
     if metadata.len() > 16 {
         return Err(FieldError::new("metadata", "`metadata` holds at most 16 pairs"));
     }

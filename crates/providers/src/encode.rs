@@ -70,6 +70,10 @@ impl Losses {
         }
     }
 
+    pub(crate) fn into_list(self) -> Vec<Loss> {
+        self.0
+    }
+
     /// Adds the loss if the field was given.
     pub(crate) fn add_if(&mut self, given: bool, param: &str, message: &str) {
         if given {

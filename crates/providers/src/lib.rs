@@ -12,6 +12,7 @@
 mod anthropic;
 mod chat;
 mod decode;
+mod embeddings;
 mod encode;
 mod envelope;
 mod failure;
@@ -24,6 +25,7 @@ mod translation;
 mod wire;
 
 pub use decode::{DecodeError, StreamDecoder, decode_response};
+pub use embeddings::{Embeddings, EncodedEmbeddings, decode_embeddings, encode_embeddings};
 pub use encode::{EncodeError, Encoded, Loss, Target, encode};
 pub use failure::decode_error;
 pub use kind::{Auth, Kind, UnknownKind, normalise_base_url};

@@ -1,4 +1,4 @@
-//! Providers that are not there: OpenAI's Responses, Chat Completions, Anthropic's Messages and
+//! Providers that are not there: OpenAI's Responses, Chat Completions and embeddings, Anthropic's Messages and
 //! Google's Gemini, plain and streamed, from a model that is plainly simulated.
 //!
 //! **The same request gives the same bytes**: ids are made from the request, there is no clock and no
@@ -7,6 +7,7 @@
 
 mod anthropic;
 mod chat;
+mod embeddings;
 mod faults;
 mod gemini;
 mod mind;
@@ -138,7 +139,7 @@ fn route(path: &str) -> Option<Route> {
     let is_version = |part: &str| matches!(part, "v1" | "v1beta");
     let parts: Vec<&str> = path.trim_matches('/').split('/').filter(|part| !is_version(part)).collect();
     let (provider, rest) = match parts.as_slice() {
-        [provider, rest @ ..] if !matches!(*provider, "responses" | "chat" | "messages" | "models") => {
+        [provider, rest @ ..] if !matches!(*provider, "responses" | "chat" | "messages" | "models" | "embeddings") => {
             (Some(*provider), rest)
         }
         rest => (None, rest),
@@ -149,6 +150,8 @@ fn route(path: &str) -> Option<Route> {
         ["chat", "completions"] => (Some(Dialect::Chat), "openai"),
         ["messages"] => (Some(Dialect::Messages), "anthropic"),
         ["models"] if path.contains("/v1beta/") || path.starts_with("v1beta/") => (None, "gemini"),
+        // Errors are of the same shape as a chat's.
+        ["embeddings"] => (Some(Dialect::Chat), "openai"),
         ["models"] => (None, "openai"),
         ["models", method] => {
             model = Some(gemini::method(method)?);
@@ -206,6 +209,15 @@ async fn answer(
     let fault = simulator.faults.take(&provider, &model);
     if let Some(response) = faults::instead(fault.as_ref(), dialect_of_error).await {
         return response;
+    }
+    if uri.path().trim_end_matches('/').ends_with("/embeddings") {
+        return match embeddings::answer(&provider, &request) {
+            Ok(body) => faults::body(fault.as_ref(), vec![body.to_string()], "application/json", Duration::ZERO),
+            Err((status, message)) => {
+                let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+                refuse(status, "invalid_request_error", &message)
+            }
+        };
     }
     let parsed = match dialect {
         Dialect::Responses => responses::parse(&provider, &request),

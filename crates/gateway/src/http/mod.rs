@@ -1,6 +1,8 @@
 //! HTTP in: one file a resource.
 
 mod body;
+mod chat_completions;
+mod embeddings;
 mod firewall_rules;
 mod health;
 mod models;
@@ -28,6 +30,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         )
         .route("/v1/responses/{id}/input_items", get(responses::list_input_items))
         .route("/v1/responses/{id}/cancel", post(responses::cancel_response))
+        .route("/v1/chat/completions", post(chat_completions::create_chat_completion))
+        .route("/v1/embeddings", post(embeddings::create_embeddings))
         .route("/v1/route", post(route::route_request))
         .route("/v1/models", get(models::list_models))
         .route("/v1/models/{*id}", get(models::get_model))

@@ -51,13 +51,18 @@ pub(super) fn deliver(
     delivery: Delivery,
     plain: impl FnOnce(tokenrouter_protocol::Response, Bytes) -> Response,
 ) -> Response {
-    let mut response = match delivery.body {
+    let response = match delivery.body {
         DeliveryBody::Plain(response, bytes) => plain(*response, bytes),
         DeliveryBody::Stream(stream) => event_stream(Body::from_stream(*stream)),
     };
+    tell_target(response, &delivery.provider, &delivery.model)
+}
+
+/// The headers that say who answered.
+pub(super) fn tell_target(mut response: Response, provider: &str, model: &str) -> Response {
     let headers = response.headers_mut();
-    for (name, value) in [("x-tokenrouter-provider", delivery.provider), ("x-tokenrouter-model", delivery.model)] {
-        if let Ok(value) = HeaderValue::from_str(&value) {
+    for (name, value) in [("x-tokenrouter-provider", provider), ("x-tokenrouter-model", model)] {
+        if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(name, value);
         }
     }

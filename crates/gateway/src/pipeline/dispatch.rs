@@ -123,7 +123,11 @@ fn encode(app: &App, target: &Target, request: &Request) -> ApiResult<KindAndBod
         reasoning: target.model.capabilities.reasoning,
         stream: request.stream,
     };
-    let encoded = providers::encode(&aim, request).map_err(|error| ApiError::parameter(error.param, error.message))?;
+    let mut encoded = providers::encode(&aim, request)
+        .map_err(|error| ApiError::parameter(request.names.of(&error.param), error.message))?;
+    for loss in &mut encoded.warnings {
+        loss.param = request.names.of(&loss.param);
+    }
     if let Some(loss) = encoded.warnings.first().filter(|_| request.router.strict) {
         let message = format!("{} cannot carry `{}` as it is: {}", target.provider, loss.param, loss.message);
         return Err(ApiError::parameter(loss.param.clone(), message));

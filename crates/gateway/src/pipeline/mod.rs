@@ -2,6 +2,7 @@
 //! [`run`]; a surface is a codec at the two ends.
 
 mod dispatch;
+mod embeddings;
 mod history;
 mod plain;
 mod plan;
@@ -10,6 +11,7 @@ mod screen;
 mod stream;
 mod walk;
 
+pub(crate) use embeddings::embed;
 pub(crate) use plan::explain;
 pub(crate) use stream::{EventCodec, ResponseStream};
 

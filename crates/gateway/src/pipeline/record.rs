@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokenrouter_firewall::{Action, Tally};
 use tokenrouter_protocol::{Item, Object, Request, Response, Usage, new_ordered_id};
+use tokenrouter_providers::Loss;
 use tokenrouter_routing::{Mode, Price};
 use tokenrouter_store::{LedgerEntry, StoredResponse};
 
@@ -171,12 +172,17 @@ impl Record {
     }
 
     pub fn chosen(&mut self, dispatched: &Dispatched) {
-        self.told.provider.clone_from(&dispatched.provider);
-        self.told.model = dispatched.name.to_string();
-        self.model_id.clone_from(&dispatched.model.id);
-        self.price = dispatched.model.price;
-        let losses = dispatched
-            .losses
+        let Dispatched { provider, name, model, losses, .. } = dispatched;
+        self.chose(provider, name, &model.id, model.price, losses);
+    }
+
+    /// Who answers, under which of the model's names, and what was lost on the way there.
+    pub fn chose(&mut self, provider: &str, name: &str, model_id: &str, price: Option<Price>, losses: &[Loss]) {
+        provider.clone_into(&mut self.told.provider);
+        name.clone_into(&mut self.told.model);
+        model_id.clone_into(&mut self.model_id);
+        self.price = price;
+        let losses = losses
             .iter()
             .map(|loss| Warning::new(Source::Translation, None, format!("`{}`: {}", loss.param, loss.message)));
         self.told.warnings.extend(losses);
@@ -205,6 +211,12 @@ impl Record {
         self.usage = response.usage;
         self.gather();
         self.tell(response);
+    }
+
+    /// What the router did, for an answer that is no response.
+    pub fn told_at_the_end(&mut self) -> Value {
+        self.gather();
+        serde_json::to_value(&self.told).unwrap_or_default()
     }
 
     fn gather(&mut self) {

@@ -57,6 +57,8 @@ impl PromptScreen<'_> {
             ToolChoice::Other(value) => self.value(value)?,
             ToolChoice::Auto | ToolChoice::None | ToolChoice::Required => {}
         }
+        request.stop.iter_mut().try_for_each(|text| self.text(text))?;
+        self.object(&mut request.chat_only)?;
         if let TextFormat::JsonSchema { name, description, schema, .. } = &mut request.text.format {
             self.name(name)?;
             self.optional(description)?;

@@ -81,6 +81,9 @@ pub(crate) fn encode(context: &mut Context, request: &Request) -> Result<Vec<u8>
         }
     }
     sampling(context, request, thinking.is_some(), &mut body);
+    if !request.stop.is_empty() {
+        body.insert("stop_sequences".to_owned(), json!(request.stop));
+    }
     if let Some(thinking) = thinking.take() {
         body.insert("thinking".to_owned(), thinking);
     }
@@ -141,6 +144,13 @@ fn losses(context: &mut Context, request: &Request) {
     losses.add_if(request.truncation.as_deref() == Some("auto"), "truncation", "Anthropic does not truncate");
     losses.add_if(request.service_tier.is_some(), "service_tier", "Anthropic's tiers are others");
     losses.add_if(request.text.verbosity.is_some(), "text.verbosity", "Anthropic has no such field");
+    for name in request.chat_only.keys() {
+        losses.add(name, "Anthropic has no such field");
+    }
+    for (i, item) in request.input.iter().enumerate() {
+        let named = matches!(item, Item::Message(message) if message.extra.contains_key("name"));
+        losses.add_if(named, &format!("input[{i}].name"), "Anthropic has no such field");
+    }
     for name in request.extra.keys().filter(|name| !name.starts_with("router_")) {
         losses.add(name, "the field is not known; it was left out");
     }

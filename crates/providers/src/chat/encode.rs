@@ -39,7 +39,7 @@ pub(crate) fn encode(context: &mut Context, request: &Request) -> Result<Vec<u8>
                 if let Some(description) = &function.tool.description {
                     inner["description"] = description.as_str().into();
                 }
-                if let Some(strict) = function.tool.strict.filter(|_| kind != Kind::DeepSeek) {
+                if let Some(strict) = function.tool.strict.filter(|strict| *strict && kind != Kind::DeepSeek) {
                     inner["strict"] = strict.into();
                 }
                 json!({"type": "function", "function": inner})
@@ -67,6 +67,15 @@ pub(crate) fn encode(context: &mut Context, request: &Request) -> Result<Vec<u8>
     put("presence_penalty", json!(request.presence_penalty));
     put("frequency_penalty", json!(request.frequency_penalty));
     put("max_tokens", json!(request.max_output_tokens));
+    if !request.stop.is_empty() {
+        put("stop", json!(request.stop));
+    }
+    for (name, value) in &request.chat_only {
+        match only_here(kind, name) {
+            Some(name) => put(name, value.clone()),
+            None => context.losses.add(name, "this provider has no such field, or its answer is not carried"),
+        }
+    }
     if context.target.stream {
         put("stream", true.into());
         if kind != Kind::Mistral {
@@ -90,6 +99,15 @@ pub(crate) fn encode(context: &mut Context, request: &Request) -> Result<Vec<u8>
         losses.add(name, "the field is not known; it was left out");
     }
     to_json(&body, 1_024)
+}
+
+/// What this kind of host calls a field that only chats have; none where it has no such field.
+fn only_here(kind: Kind, name: &str) -> Option<&str> {
+    match (kind, name) {
+        (Kind::OpenAiCompatible, "seed" | "logit_bias" | "prediction") | (Kind::Mistral, "prediction") => Some(name),
+        (Kind::Mistral, "seed") => Some("random_seed"),
+        _ => None,
+    }
 }
 
 fn response_format(context: &mut Context, request: &Request, messages: &mut Messages) -> Value {
@@ -120,17 +138,29 @@ struct Messages {
 }
 
 impl Messages {
+    /// The name of who speaks, beside the message that was put last.
+    fn name(&mut self, context: &mut Context, message: &Message, i: usize) {
+        let Some(name) = message.extra.get("name") else { return };
+        if context.target.kind == Kind::Mistral {
+            context.losses.add(format_args!("input[{i}].name"), "Mistral has no such field");
+        } else if let Some(last) = self.list.last_mut() {
+            last["name"] = name.clone();
+        }
+    }
+
     fn item(&mut self, context: &mut Context, item: &Item, i: usize) -> Result<(), EncodeError> {
         match item {
             Item::Message(message) if message.role == Role::Assistant => {
                 let text = assistant_text(message);
                 // Text after calls of the same turn joins them.
                 self.list.push(json!({"role": "assistant", "content": text}));
+                self.name(context, message, i);
             }
             Item::Message(message) => {
                 let role = if message.role == Role::User { "user" } else { "system" };
                 let content = content(context, &message.content, &format!("input[{i}].content"))?;
                 self.list.push(json!({"role": role, "content": content}));
+                self.name(context, message, i);
             }
             Item::FunctionCall(call) => {
                 let call = json!({
@@ -226,6 +256,13 @@ fn content(context: &mut Context, parts: &[Part], path: &str) -> Result<Value, E
                 }
             }
             Part::File { .. } => return Err(EncodeError::new(path, "this provider takes files only as `file_data`")),
+            // Sound, which many hosts of this format take as OpenAI's chats do.
+            Part::Other(object)
+                if context.target.kind == Kind::OpenAiCompatible
+                    && object.get("type").is_some_and(|kind| kind == "input_audio") =>
+            {
+                Value::Object(object.clone())
+            }
             Part::Other(_) => return Err(EncodeError::new(path, "this provider does not know this type of content")),
         });
     }

@@ -51,6 +51,10 @@ pub(crate) fn encode(context: &mut Context, request: &Request) -> Result<Vec<u8>
         "frequency_penalty",
         "OpenAI's Responses have no such field",
     );
+    context.losses.add_if(!request.stop.is_empty(), "stop", "OpenAI's Responses have no such field");
+    for name in request.chat_only.keys() {
+        context.losses.add(name, "OpenAI's Responses have no such field, or their answer to it is not carried");
+    }
     for (name, value) in &request.extra {
         if !name.starts_with("router_") && !body.contains_key(name) {
             body.insert(name.clone(), value.clone());
@@ -67,10 +71,15 @@ fn input(context: &mut Context, request: &Request) -> Value {
             Item::Reference(_) => {}
             Item::Other(object) => items.push(Value::Object(object.clone())),
             item => {
+                let named = matches!(item, Item::Message(message) if message.extra.contains_key("name"));
+                context.losses.add_if(named, &format!("input[{i}].name"), "OpenAI's Responses have no such field");
                 let mut value = json!(item);
                 if let Value::Object(object) = &mut value {
                     object.shift_remove("id");
                     object.shift_remove("status");
+                    if named {
+                        object.shift_remove("name");
+                    }
                 }
                 items.push(value);
             }

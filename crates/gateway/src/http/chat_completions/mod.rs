@@ -1,0 +1,50 @@
+//! `POST /v1/chat/completions`: Chat Completions at the two ends of the one pipeline.
+//!
+//! `request` reads a chat as our request (`messages` and `tools` its two large fields), `response`
+//! writes a plain answer, `stream` the chunks of a streamed one. What a chat can say and our form
+//! cannot is refused by its name, or carried to the providers that know it; what comes back beside
+//! OpenAI's fields is `metadata` and `tokenrouter`, as on `/v1/responses`.
+
+mod messages;
+mod request;
+mod response;
+mod stream;
+mod tools;
+
+use super::body::read_json;
+use super::request_id::RequestId;
+use super::responses::{deliver, json_bytes};
+use crate::app::App;
+use crate::auth::Caller;
+use crate::error::{ApiError, ApiResult};
+use crate::pipeline;
+use axum::body::Body;
+use axum::extract::{Extension, State};
+use axum::response::{IntoResponse, Response};
+use http::HeaderMap;
+use std::sync::Arc;
+
+/// How the caller wants to be answered.
+#[derive(Clone, Copy, Debug, Default)]
+struct Shape {
+    /// It asked with `functions`, from before there were tools, and reads `function_call`.
+    functions: bool,
+    /// It wants a last chunk with the usage.
+    include_usage: bool,
+}
+
+pub(super) async fn create_chat_completion(
+    State(app): State<Arc<App>>,
+    Extension(request_id): Extension<RequestId>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> ApiResult<Response> {
+    let (request, shape) = request::parse(read_json(&app, &headers, body).await?)?;
+    let codec = Box::new(stream::ChunkCodec::new(shape));
+    let delivery = pipeline::run(&app, &caller, &request_id.0, request, codec).await?;
+    Ok(deliver(delivery, |response, _| match serde_json::to_vec(&response::completion(&response, shape)) {
+        Ok(bytes) => json_bytes(bytes.into()),
+        Err(error) => ApiError::internal(&error).into_response(),
+    }))
+}

@@ -1,0 +1,129 @@
+//! A response as a `chat.completion`.
+
+use super::Shape;
+use serde_json::{Value, json};
+use tokenrouter_protocol::{Item, Part, Response, Usage};
+
+/// What is put between two thoughts, which a chat has one field for.
+pub(super) const BETWEEN_THOUGHTS: &str = "\n\n";
+
+pub(super) fn completion(response: &Response, shape: Shape) -> Value {
+    json!({
+        "id": response.id,
+        "object": "chat.completion",
+        "created": response.created_at,
+        "model": response.model,
+        "choices": [{
+            "index": 0,
+            "message": message(response, shape),
+            "logprobs": null,
+            "finish_reason": finish_reason(response, shape),
+        }],
+        "usage": response.usage.as_ref().map(usage),
+        "service_tier": response.service_tier,
+        "system_fingerprint": null,
+        "metadata": response.metadata,
+        "tokenrouter": response.tokenrouter,
+    })
+}
+
+fn message(response: &Response, shape: Shape) -> Value {
+    let mut content: Option<String> = None;
+    let mut refusal: Option<String> = None;
+    let mut annotations = Vec::new();
+    let mut thoughts: Vec<&str> = Vec::new();
+    let mut calls = Vec::new();
+    for item in &response.output {
+        match item {
+            Item::Message(message) => {
+                for part in &message.content {
+                    match part {
+                        Part::Text { text, annotations: given, .. } => {
+                            let content = content.get_or_insert_default();
+                            let before = content.chars().count();
+                            annotations.extend(given.iter().filter_map(|given| annotation(given, before)));
+                            content.push_str(text);
+                        }
+                        Part::Refusal { text } => refusal.get_or_insert_default().push_str(text),
+                        _ => {}
+                    }
+                }
+            }
+            Item::Reasoning(reasoning) => {
+                let texts = reasoning.summary.iter().chain(&reasoning.content);
+                thoughts.extend(texts.map(String::as_str).filter(|text| !text.is_empty()));
+            }
+            item => calls.extend(call(item)),
+        }
+    }
+    if content.as_deref() == Some("") && (!calls.is_empty() || refusal.is_some()) {
+        content = None;
+    }
+    let mut message = json!({"role": "assistant", "content": content, "refusal": refusal, "annotations": annotations});
+    if !thoughts.is_empty() {
+        message["reasoning_content"] = thoughts.join(BETWEEN_THOUGHTS).into();
+    }
+    if shape.functions && !calls.is_empty() {
+        message["function_call"] = calls.remove(0)["function"].take();
+    }
+    if !calls.is_empty() {
+        message["tool_calls"] = calls.into();
+    }
+    message
+}
+
+/// The call that an item is, if it is one.
+pub(super) fn call(item: &Item) -> Option<Value> {
+    match item {
+        Item::FunctionCall(call) => Some(json!({
+            "id": call.call_id,
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments},
+        })),
+        Item::Other(object) if object.get("type")? == "custom_tool_call" => Some(json!({
+            "id": object.get("call_id"),
+            "type": "custom",
+            "custom": {"name": object.get("name"), "input": object.get("input")},
+        })),
+        _ => None,
+    }
+}
+
+/// A citation of an address, the one kind that chats have; its places are counted in the whole content,
+/// of which `before` characters come before its own part.
+pub(super) fn annotation(annotation: &Value, before: usize) -> Option<Value> {
+    if annotation["type"] != "url_citation" {
+        return None;
+    }
+    let place = |name: &str| annotation[name].as_u64().unwrap_or(0) + before as u64;
+    let citation = json!({
+        "start_index": place("start_index"), "end_index": place("end_index"),
+        "url": annotation["url"], "title": annotation["title"],
+    });
+    Some(json!({"type": "url_citation", "url_citation": citation}))
+}
+
+pub(super) fn finish_reason(response: &Response, shape: Shape) -> &'static str {
+    match response.incomplete_details.as_ref().map(|details| details.reason) {
+        Some("content_filter") => "content_filter",
+        Some(_) => "length",
+        None if !response.output.iter().any(|item| call(item).is_some()) => "stop",
+        None if shape.functions => "function_call",
+        None => "tool_calls",
+    }
+}
+
+pub(super) fn usage(usage: &Usage) -> Value {
+    json!({
+        "prompt_tokens": usage.input_total(),
+        "completion_tokens": usage.output,
+        "total_tokens": usage.total(),
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cache_read, "cache_write_tokens": usage.cache_write, "audio_tokens": 0,
+        },
+        "completion_tokens_details": {
+            "reasoning_tokens": usage.reasoning, "audio_tokens": 0,
+            "accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0,
+        },
+    })
+}

@@ -1,0 +1,225 @@
+//! The life of a request for embeddings: the same stages as a response's, but for those that choose.
+//!
+//! A vector is of use only beside vectors of the same model, so there is no `auto` and no routing rule
+//! here: the model that was named answers, from any provider that the settings have it at, or nothing.
+
+use super::record::{Attempt, Outcome, Record};
+use super::screen;
+use crate::app::App;
+use crate::auth::Caller;
+use crate::error::{ApiError, ApiResult, Code};
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Instant;
+use tokenrouter_firewall::Scope;
+use tokenrouter_protocol::{EmbeddingsInput, EmbeddingsRequest, Item, Message, Part, Request, Role};
+use tokenrouter_providers::{self as providers, Embeddings, Kind};
+use tokenrouter_routing::{ModelInfo, parse_model};
+use tokenrouter_upstream::{Class, Failure};
+
+/// What the caller gets, and what the router tells of it.
+pub(crate) struct Embedded {
+    pub provider: String,
+    pub model: String,
+    pub embeddings: Embeddings,
+    pub tokenrouter: Value,
+}
+
+struct EmbeddingTarget {
+    provider: String,
+    /// As it is sent.
+    name: String,
+    /// What the settings know of the model.
+    info: Option<Arc<ModelInfo>>,
+}
+
+/// # Errors
+/// Any of the contract's §7.
+pub(crate) async fn embed(
+    app: &Arc<App>,
+    caller: &Caller,
+    request_id: &str,
+    mut request: EmbeddingsRequest,
+) -> ApiResult<Embedded> {
+    let known = Request { model: request.model.clone(), ..Request::default() };
+    let mut record = Record::begin(Arc::clone(app), caller, request_id, &known);
+    "embedding".clone_into(&mut record.told.task);
+    match road(app, caller, &mut record, &mut request).await {
+        Ok(embedded) => Ok(embedded),
+        Err(error) => {
+            let error = error.with_request_id(request_id);
+            record.settle_failure(&error).await;
+            Err(error)
+        }
+    }
+}
+
+async fn road(app: &App, caller: &Caller, record: &mut Record, request: &mut EmbeddingsRequest) -> ApiResult<Embedded> {
+    let targets = targets(app, request)?;
+    record.told.confidence = 1.0;
+    screen_input(caller, record, request)?;
+    let mut last = ApiError::new(Code::NoEligibleModel, "there is no target to send this request to");
+    for target in targets.iter().take(app.max_attempts) {
+        let sent = match encode(app, target, request) {
+            Ok(sent) => sent,
+            Err(error) => {
+                last = error;
+                continue;
+            }
+        };
+        let started = Instant::now();
+        let answer = attempt(app, target, sent.body, request.input.count()).await;
+        record.told.attempts.push(Attempt {
+            provider: target.provider.clone(),
+            model: target.name.clone(),
+            outcome: answer.as_ref().map_or_else(|failure| failure.class.outcome(), |_| "ok"),
+            latency_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        });
+        match answer {
+            Ok(embeddings) => {
+                let price = target.info.as_ref().and_then(|info| info.price);
+                record.chose(&target.provider, &target.name, &target.name, price, &sent.warnings);
+                record.usage = embeddings.usage;
+                let tokenrouter = record.told_at_the_end();
+                record.settle(Outcome::Completed, None, None).await?;
+                let (provider, model) = (target.provider.clone(), target.name.clone());
+                return Ok(Embedded { provider, model, embeddings, tokenrouter });
+            }
+            Err(failure) => {
+                tracing::warn!(
+                    request_id = %record.told.request_id, provider = %target.provider, model = %target.name,
+                    class = ?failure.class, status = failure.error.status, kind = %failure.error.kind,
+                    "an attempt failed"
+                );
+                last = told(target, &failure);
+                if !failure.class.try_next() {
+                    break;
+                }
+            }
+        }
+    }
+    Err(last)
+}
+
+/// The catalog has no embedding models, so only the provider knows that it does not have this one.
+fn told(target: &EmbeddingTarget, failure: &Failure) -> ApiError {
+    let mut error = ApiError::provider(&target.provider, failure);
+    if failure.class == Class::ModelMissing {
+        error.code = Code::ModelNotFound;
+        error.message = format!("{} has no embedding model `{}`", target.provider, target.name);
+        error.param = Some("model".to_owned());
+    }
+    error
+}
+
+fn encode(app: &App, target: &EmbeddingTarget, request: &EmbeddingsRequest) -> ApiResult<providers::EncodedEmbeddings> {
+    let kind = app.providers.get(&target.provider).map(|provider| provider.kind);
+    let Some(kind) = kind.filter(|kind| kind.has_embeddings()) else {
+        let message = format!("{} has no embeddings", target.provider);
+        return Err(ApiError::new(Code::NoEligibleModel, message));
+    };
+    let sent = providers::encode_embeddings(kind, &target.name, request)
+        .map_err(|error| ApiError::parameter(error.param, error.message))?;
+    if let Some(loss) = sent.warnings.first().filter(|_| request.router.strict) {
+        let message = format!("{} cannot carry `{}` as it is: {}", target.provider, loss.param, loss.message);
+        return Err(ApiError::parameter(loss.param.clone(), message));
+    }
+    Ok(sent)
+}
+
+async fn attempt(app: &App, target: &EmbeddingTarget, body: Vec<u8>, count: usize) -> Result<Embeddings, Failure> {
+    let provider = app.providers.get(&target.provider).ok_or_else(|| Failure::new(Class::Unreachable, "unknown"))?;
+    let answer = app.client.post(provider.kind, &provider.endpoint, "/embeddings", &[], body).await?;
+    let bytes = answer.bytes().await?;
+    providers::decode_embeddings(&bytes, count).map_err(super::dispatch::garbage)
+}
+
+/// `provider/model` is taken at its word where the provider is set up. A name alone is a model that the
+/// settings list, or one whose maker the name tells.
+fn targets(app: &App, request: &EmbeddingsRequest) -> ApiResult<Vec<EmbeddingTarget>> {
+    let (text, param) = match &request.router.model {
+        Some(model) => (Some(model.as_str()), "router_model"),
+        None => (request.model.as_deref(), "model"),
+    };
+    let known = |name: &str| app.providers.contains_key(name) || app.pool.has_provider(name);
+    let asked = parse_model(text, known).map_err(|error| ApiError::parameter(param, error.to_string()))?;
+    let Some(name) = asked.model else {
+        let message = "name the model, as `provider/model`: vectors of different models do not go together, \
+                       so the router chooses none";
+        return Err(ApiError::parameter(param, message));
+    };
+    let target = |provider: &str, info| EmbeddingTarget { provider: provider.to_owned(), name: name.clone(), info };
+    let listed = |provider: Option<&str>| {
+        let candidates = app.pool.candidates().iter().filter(|c| c.ready && provider.is_none_or(|p| *c.provider == *p));
+        let named = candidates.filter(|c| c.model.id == name || c.model.aliases.contains(&name));
+        named.map(|c| target(&c.provider, Some(Arc::clone(&c.model)))).collect::<Vec<_>>()
+    };
+    if let Some(provider) = request.router.provider.as_deref().or(asked.provider.as_deref()) {
+        if !app.providers.contains_key(provider) {
+            return Err(not_set_up(app, provider));
+        }
+        let mut targets = listed(Some(provider));
+        if targets.is_empty() {
+            targets.push(target(provider, None));
+        }
+        return Ok(targets);
+    }
+    let mut targets = listed(None);
+    if let Some(kind) = maker(&name).filter(|_| targets.is_empty()) {
+        let mut makers: Vec<&String> = app.providers.iter().filter(|(_, p)| p.kind == kind).map(|(n, _)| n).collect();
+        makers.sort_unstable();
+        targets.extend(makers.into_iter().map(|provider| target(provider, None)));
+        if targets.is_empty() {
+            return Err(not_set_up(app, kind.as_str()));
+        }
+    }
+    if targets.is_empty() {
+        let message = format!("there is no embedding model `{name}`; say whose it is, as `provider/{name}`");
+        return Err(ApiError { param: Some(param.to_owned()), ..ApiError::new(Code::ModelNotFound, message) });
+    }
+    Ok(targets)
+}
+
+fn not_set_up(app: &App, provider: &str) -> ApiError {
+    if app.pool.has_provider(provider) {
+        let message = format!("the gateway has no key for {provider}");
+        return ApiError { provider: Some(provider.to_owned()), ..ApiError::new(Code::ProviderKeyMissing, message) };
+    }
+    let message = format!("there is no provider `{provider}`");
+    ApiError { param: Some("model".to_owned()), ..ApiError::new(Code::ModelNotFound, message) }
+}
+
+/// Whose API has models of such a name.
+fn maker(name: &str) -> Option<Kind> {
+    match name {
+        name if name.starts_with("text-embedding-") => Some(Kind::OpenAi),
+        name if name.starts_with("mistral-embed") || name.starts_with("codestral-embed") => Some(Kind::Mistral),
+        _ => None,
+    }
+}
+
+/// Screens the texts in place. Tokens are a text that the firewall cannot read: where there are rules to
+/// keep, they are refused.
+fn screen_input(caller: &Caller, record: &mut Record, request: &mut EmbeddingsRequest) -> ApiResult<()> {
+    let rules = &caller.rules.firewall;
+    let texts = match &mut request.input {
+        EmbeddingsInput::Texts(texts) => texts,
+        EmbeddingsInput::Tokens(_) if rules.is_empty(Scope::Prompt) => return Ok(()),
+        EmbeddingsInput::Tokens(_) => {
+            let message = "this workspace has firewall rules for prompts, which cannot read tokens: send texts";
+            return Err(ApiError::parameter("input", message));
+        }
+    };
+    let content = texts.drain(..).map(Part::text).collect();
+    let message = Message { content, ..Message::new(Role::User, "") };
+    let mut prompt = Request { input: vec![Item::Message(message)], ..Request::default() };
+    screen::prompt(rules, &mut prompt, &mut record.tally)?;
+    for item in prompt.input {
+        let Item::Message(message) = item else { continue };
+        texts.extend(message.content.into_iter().filter_map(|part| match part {
+            Part::Text { text, .. } => Some(text),
+            _ => None,
+        }));
+    }
+    Ok(())
+}
