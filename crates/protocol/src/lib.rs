@@ -19,11 +19,11 @@ mod usage;
 
 pub use assembler::{Assembler, Ending};
 pub use error::ErrorBody;
-pub use event::ResponseEvent;
+pub use event::{EventText, EventView, ResponseEvent};
 pub use fields::{FieldError, Fields};
 pub use ids::{new_id, new_ordered_id, random_hex};
 pub use item::{FunctionCall, FunctionCallOutput, Item, ItemStatus, Message, OutputValue, Part, Reasoning, Role};
-pub use model_event::{Field, FinishReason, ItemEnd, ItemStart, ModelEvent, ProviderError};
+pub use model_event::{Field, FinishReason, ItemEnd, ItemStart, ModelEvent, ProviderError, StopDetail};
 pub use request::{ReasoningConfig, Request, RouterFields, TextConfig, TextFormat};
 pub use response::{IncompleteDetails, Response, ResponseError, ResponseStatus};
 pub use tool::{FunctionTool, Tool, ToolChoice};

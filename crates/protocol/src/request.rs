@@ -92,6 +92,8 @@ pub struct Request {
     pub frequency_penalty: Option<f64>,
     pub top_logprobs: Option<u64>,
     pub max_output_tokens: Option<u64>,
+    /// Texts at which the model stops. Responses have none; other surfaces do.
+    pub stop: Vec<String>,
     pub truncation: Option<String>,
     pub include: Vec<String>,
     pub metadata: Object,
@@ -139,6 +141,7 @@ impl Request {
             frequency_penalty: f.number("frequency_penalty", -2.0..=2.0)?,
             top_logprobs: f.count("top_logprobs", 0)?,
             max_output_tokens: f.count("max_output_tokens", 1)?,
+            stop: Vec::new(),
             truncation: truncation(&mut f)?,
             include: include(&mut f)?,
             metadata,

@@ -67,6 +67,9 @@ pub(crate) fn encode(context: &mut Context, request: &Request) -> Result<Vec<u8>
     put("presence_penalty", json!(request.presence_penalty));
     put("frequency_penalty", json!(request.frequency_penalty));
     put("max_tokens", json!(request.max_output_tokens));
+    if !request.stop.is_empty() {
+        put("stop", json!(request.stop));
+    }
     if context.target.stream {
         put("stream", true.into());
         if kind != Kind::Mistral {

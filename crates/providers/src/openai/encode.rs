@@ -51,6 +51,7 @@ pub(crate) fn encode(context: &mut Context, request: &Request) -> Result<Vec<u8>
         "frequency_penalty",
         "OpenAI's Responses have no such field",
     );
+    context.losses.add_if(!request.stop.is_empty(), "stop", "OpenAI's Responses have no such field");
     for (name, value) in &request.extra {
         if !name.starts_with("router_") && !body.contains_key(name) {
             body.insert(name.clone(), value.clone());
