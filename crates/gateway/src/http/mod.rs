@@ -3,6 +3,7 @@
 mod body;
 mod firewall_rules;
 mod health;
+mod messages;
 mod models;
 mod replay;
 mod request_id;
@@ -28,6 +29,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         )
         .route("/v1/responses/{id}/input_items", get(responses::list_input_items))
         .route("/v1/responses/{id}/cancel", post(responses::cancel_response))
+        .route("/v1/messages", post(messages::create_message))
+        .route("/v1/messages/count_tokens", post(messages::count_message_tokens))
         .route("/v1/route", post(route::route_request))
         .route("/v1/models", get(models::list_models))
         .route("/v1/models/{*id}", get(models::get_model))

@@ -41,6 +41,9 @@ impl PromptScreen<'_> {
         for item in &mut request.input {
             self.item(item)?;
         }
+        if let Some(Value::Object(native)) = request.extra.get_mut(tokenrouter_providers::ANTHROPIC_FIELDS) {
+            self.object(native)?;
+        }
         for tool in &mut request.tools {
             match tool {
                 Tool::Function(function) => {
@@ -84,7 +87,9 @@ impl PromptScreen<'_> {
         parts.iter_mut().try_for_each(|part| match part {
             Part::Text { text, .. } | Part::Refusal { text } => self.text(text),
             Part::Image { .. } => Ok(()),
-            Part::File { filename, file_data, .. } => {
+            Part::File { filename, file_data, extra, .. } => {
+                // A provider's own fields of a file can hold text: Anthropic's `context`.
+                self.object(extra)?;
                 if let Some(filename) = filename {
                     self.text(filename)?;
                 }
