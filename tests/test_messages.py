@@ -383,6 +383,28 @@ def test_a_coding_agents_request_is_answered_by_every_provider(
         assert "`context_management`" in warnings and "`betas`" in warnings and "cache_control" not in warnings
 
 
+def test_the_clients_beta_half_works_as_well(client: anthropic.Anthropic, simulator: gp.Simulator, mark: str) -> None:
+    beta: Any = client.beta.messages
+    for model in (ANTHROPIC, OPENAI):
+        made = beta.create(model=model, max_tokens=64, messages=said(mark), betas=["context-1m-2025-08-07"])
+        assert mark in text_of(made)
+        assert ("`betas`" in str(made.tokenrouter)) == (model == OPENAI)
+    assert "betas" not in json.dumps([sent["body"] for sent in simulator.requests(mark)])
+
+
+def test_a_tool_that_anthropic_runs_is_offered_to_anthropic_alone(
+    api: httpx.Client, simulator: gp.Simulator, mark: str
+) -> None:
+    search = {"type": "web_search_20250305", "name": "web_search", "max_uses": 2}
+    body: dict[str, Any] = {"max_tokens": 64, "messages": said(mark), "tools": [search, WEATHER]}
+    assert message(api, body | {"model": ANTHROPIC})["tokenrouter"]["warnings"] == []
+    assert simulator.requests(mark)[-1]["body"]["tools"][1] == search
+    for model in (OPENAI, MODELS["mistral"], MODELS["deepseek"]):
+        made = message(api, body | {"model": model})
+        assert "web_search_20250305" in str(made["tokenrouter"]["warnings"])
+        assert "web_search" not in json.dumps(simulator.requests(mark)[-1]["body"])
+
+
 def test_what_only_anthropic_knows_is_a_refusal_elsewhere_when_losses_are(api: httpx.Client) -> None:
     body = {"model": OPENAI, "max_tokens": 64, "messages": said("Hello"), "top_k": 5}
     made = message(api, body)
@@ -532,6 +554,7 @@ USER = said("Hello")
         ({"thinking": {"type": "enabled"}}, "thinking.budget_tokens"),
         ({"output_config": {"format": {"type": "xml"}}}, "output_config.format.type"),
         ({"metadata": {"user_id": []}}, "metadata.user_id"),
+        ({"betas": ["a\nb"]}, "betas[0]"),
         ({"router_mode": "cheapest"}, "router_mode"),
     ],
     ids=lambda value: json.dumps(value)[:60] if isinstance(value, dict) else "",

@@ -101,12 +101,12 @@ pub(crate) fn taken_off(target: &Target, request: &Request, losses: &mut Losses)
         }
     }
     for (i, item) in request.input.iter_mut().enumerate() {
-        let (extra, parts) = match item {
-            Item::Message(message) => (&mut message.extra, Some(&mut message.content)),
-            Item::FunctionCall(call) => (&mut call.extra, None),
+        let (extra, list, parts) = match item {
+            Item::Message(message) => (&mut message.extra, "content", Some(&mut message.content)),
+            Item::FunctionCall(call) => (&mut call.extra, "", None),
             Item::FunctionCallOutput(output) => match &mut output.output {
-                OutputValue::Parts(parts) => (&mut output.extra, Some(parts)),
-                OutputValue::Text(_) => (&mut output.extra, None),
+                OutputValue::Parts(parts) => (&mut output.extra, "output", Some(parts)),
+                OutputValue::Text(_) => (&mut output.extra, "", None),
             },
             Item::Reasoning(_) | Item::Reference(_) | Item::Other(_) => continue,
         };
@@ -116,7 +116,7 @@ pub(crate) fn taken_off(target: &Target, request: &Request, losses: &mut Losses)
         for (j, part) in parts.into_iter().flatten().enumerate() {
             for name in part_extra(part).map(take).unwrap_or_default() {
                 losses.add(
-                    format_args!("input[{i}].content[{j}].{name}"),
+                    format_args!("input[{i}].{list}[{j}].{name}"),
                     "only Anthropic has this field; it was left out",
                 );
             }

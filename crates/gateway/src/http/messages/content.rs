@@ -23,7 +23,14 @@ pub(super) fn native(rest: Fields) -> Object {
 
 /// Where in the caller's `messages` each of our items came from, to name it in the caller's words.
 #[derive(Clone, Default)]
-pub(super) struct Places(Arc<[String]>);
+pub(super) struct Places(Arc<[Place]>);
+
+enum Place {
+    /// A block that is an item of its own.
+    Block(String),
+    /// A message of the parts from `first` on in this list.
+    Parts { list: String, first: usize },
+}
 
 impl Places {
     pub(super) fn in_error(&self, mut error: ApiError) -> ApiError {
@@ -32,35 +39,60 @@ impl Places {
         error
     }
 
-    /// The text with `input[3]` as `messages[1].content[0]`.
+    /// The text with `input[3].output` as `messages[1].content[0].content`.
     pub(super) fn in_text(&self, text: &str) -> String {
-        const MARK: &str = "input[";
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
-        while let Some((before, after)) = rest.split_once(MARK) {
+        while let Some((before, after)) = rest.split_once("input[") {
             out.push_str(before);
-            let digits = after.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
-            let place = digits.parse::<usize>().ok().and_then(|at| self.0.get(at));
-            match (place, after.get(digits.len()..).and_then(|tail| tail.strip_prefix(']'))) {
-                (Some(place), Some(tail)) => {
-                    out.push_str(place);
-                    rest = tail;
+            let place = index(after).and_then(|(at, tail)| Some((self.0.get(at)?, tail)));
+            rest = match place {
+                None => {
+                    out.push_str("input[");
+                    after
                 }
-                _ => {
-                    out.push_str(MARK);
-                    rest = after;
+                Some((Place::Block(path), tail)) => {
+                    out.push_str(path);
+                    match (tail.strip_prefix(".output"), tail.strip_prefix(".arguments")) {
+                        (Some(tail), _) => {
+                            out.push_str(".content");
+                            tail
+                        }
+                        (_, Some(tail)) => {
+                            out.push_str(".input");
+                            tail
+                        }
+                        _ => tail,
+                    }
                 }
-            }
+                Some((Place::Parts { list, first }, tail)) => {
+                    out.push_str(list);
+                    let tail = tail.strip_prefix(".content").unwrap_or(tail);
+                    match tail.strip_prefix('[').and_then(index) {
+                        Some((at, tail)) => {
+                            out.push_str(&format!("[{}]", first + at));
+                            tail
+                        }
+                        None => tail,
+                    }
+                }
+            };
         }
         out + rest
     }
+}
+
+/// The number before the first `]`, and what comes after.
+fn index(text: &str) -> Option<(usize, &str)> {
+    let (digits, tail) = text.split_once(']')?;
+    Some((digits.parse().ok()?, tail))
 }
 
 /// The items of a conversation, as they are read.
 #[derive(Default)]
 pub(super) struct Conversation {
     items: Vec<Item>,
-    places: Vec<String>,
+    places: Vec<Place>,
     system: usize,
 }
 
@@ -73,7 +105,7 @@ impl Conversation {
         self.items.len() > self.system
     }
 
-    fn push(&mut self, item: Item, place: String) {
+    fn push(&mut self, item: Item, place: Place) {
         self.items.push(item);
         self.places.push(place);
     }
@@ -93,7 +125,7 @@ impl Conversation {
             .collect::<Result<Vec<Part>, FieldError>>()?;
         if !content.is_empty() {
             self.system += 1;
-            self.push(message(Role::System, content), path.to_owned());
+            self.push(message(Role::System, content), Place::Parts { list: path.to_owned(), first: 0 });
         }
         Ok(())
     }
@@ -108,7 +140,7 @@ impl Conversation {
             "assistant" => self.turn(Role::Assistant, content, &path),
             "system" => match content {
                 Value::String(text) => {
-                    self.push(message(Role::System, vec![Part::text(text)]), path);
+                    self.push(message(Role::System, vec![Part::text(text)]), Place::Parts { list: path, first: 0 });
                     Ok(())
                 }
                 blocks => self.system(blocks, &path),
@@ -124,27 +156,31 @@ impl Conversation {
     /// Parts that stand side by side make one message; calls, results and thoughts are items of their own.
     fn turn(&mut self, role: Role, content: Value, path: &str) -> Result<(), FieldError> {
         if let Value::String(text) = content {
-            self.push(message(role, vec![Part::text(text)]), path.to_owned());
+            self.push(message(role, vec![Part::text(text)]), Place::Parts { list: path.to_owned(), first: 0 });
             return Ok(());
         }
         let mut parts = Vec::new();
+        let mut next = 0;
         for (i, value) in blocks_of(content, path)?.into_iter().enumerate() {
             let place = format!("{path}[{i}]");
             match block(value, role, &place)? {
                 Block::Part(part) => parts.push(part),
                 Block::Item(item) => {
-                    self.flush(role, &mut parts, path);
-                    self.push(item, place);
+                    self.flush(role, &mut parts, path, i);
+                    self.push(item, Place::Block(place));
                 }
             }
+            next = i + 1;
         }
-        self.flush(role, &mut parts, path);
+        self.flush(role, &mut parts, path, next);
         Ok(())
     }
 
-    fn flush(&mut self, role: Role, parts: &mut Vec<Part>, path: &str) {
+    /// The parts that end before block `end`.
+    fn flush(&mut self, role: Role, parts: &mut Vec<Part>, path: &str, end: usize) {
         if !parts.is_empty() {
-            self.push(message(role, std::mem::take(parts)), path.to_owned());
+            let place = Place::Parts { list: path.to_owned(), first: end.saturating_sub(parts.len()) };
+            self.push(message(role, std::mem::take(parts)), place);
         }
     }
 }

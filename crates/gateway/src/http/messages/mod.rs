@@ -9,6 +9,8 @@ pub(super) mod error;
 mod request;
 mod response;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use super::body::read_json;
 use super::request_id::RequestId;

@@ -53,7 +53,13 @@ pub(super) fn parse(body: Value, mut betas: Vec<String>) -> Result<(Request, Pla
     if let Some(tier) = f.string("service_tier")?.filter(|tier| tier != "auto") {
         native.insert("service_tier".to_owned(), tier.into());
     }
-    betas.extend(strings(&mut f, "betas")?);
+    for (i, beta) in strings(&mut f, "betas")?.into_iter().enumerate() {
+        // It becomes a header.
+        if beta.is_empty() || !beta.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
+            return Err(FieldError::new(format!("betas[{i}]"), format!("`betas[{i}]` is not the name of a beta")));
+        }
+        betas.push(beta);
+    }
     if !betas.is_empty() {
         native.insert("betas".to_owned(), betas.into());
     }
