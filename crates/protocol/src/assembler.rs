@@ -179,6 +179,7 @@ impl Assembler {
                 }
             }
             ModelEvent::Usage(usage) => self.response.usage = Some(usage),
+            ModelEvent::Stopped(detail) => self.response.stop_detail = Some(detail),
             ModelEvent::Finished(_) | ModelEvent::Failed(_) => {}
         }
     }

@@ -122,6 +122,71 @@ impl ResponseEvent {
     }
 }
 
+/// What an event says, for a surface that says it in other words.
+#[derive(Clone, Copy, Debug)]
+pub enum EventView<'a> {
+    /// An event of the whole response; its kind says which.
+    Response(&'a Response),
+    ItemAdded {
+        output_index: u32,
+        item: &'a Item,
+    },
+    ItemDone {
+        output_index: u32,
+        item: &'a Item,
+    },
+    Delta {
+        output_index: u32,
+        part: u32,
+        text: EventText<'a>,
+    },
+    Annotation {
+        output_index: u32,
+        part: u32,
+        annotation: &'a Value,
+    },
+    /// What deltas and items have told already.
+    Repeated,
+}
+
+/// The text of a delta, by what it is a text of.
+#[derive(Clone, Copy, Debug)]
+pub enum EventText<'a> {
+    Output(&'a str),
+    Refusal(&'a str),
+    Reasoning(&'a str),
+    Summary(&'a str),
+    Arguments(&'a str),
+}
+
+impl ResponseEvent {
+    #[must_use]
+    pub fn view(&self) -> EventView<'_> {
+        match &self.body {
+            Body::Response(response) => EventView::Response(response),
+            Body::Item { output_index, item } if self.kind == "response.output_item.added" => {
+                EventView::ItemAdded { output_index: *output_index, item }
+            }
+            Body::Item { output_index, item } => EventView::ItemDone { output_index: *output_index, item },
+            Body::Text { place, text, .. } => {
+                let text = match self.kind {
+                    "response.output_text.delta" => EventText::Output(text),
+                    "response.refusal.delta" => EventText::Refusal(text),
+                    "response.reasoning.delta" => EventText::Reasoning(text),
+                    "response.reasoning_summary_text.delta" => EventText::Summary(text),
+                    "response.function_call_arguments.delta" => EventText::Arguments(text),
+                    _ => return EventView::Repeated,
+                };
+                EventView::Delta { output_index: place.output_index, part: place.part_index, text }
+            }
+            Body::Annotation { place, annotation, .. } => {
+                EventView::Annotation { output_index: place.output_index, part: place.part_index, annotation }
+            }
+            Body::Part { .. } => EventView::Repeated,
+        }
+    }
+}
+
 impl Serialize for ResponseEvent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;

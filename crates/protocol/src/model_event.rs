@@ -62,6 +62,18 @@ impl FinishReason {
     }
 }
 
+/// Why a model stopped, where a provider says more than a [`FinishReason`] can. Open Responses has no
+/// place for it; surfaces that have one tell it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StopDetail {
+    /// It came to this text of [`Request::stop`](crate::Request).
+    Sequence(String),
+    /// A long turn was paused by the provider, to be gone on with.
+    Paused,
+    /// Not the limit that was asked for, but the model's own was reached.
+    ContextWindow,
+}
+
 /// An error that the provider reported in its own words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProviderError {
@@ -98,6 +110,7 @@ pub enum ModelEvent {
         end: ItemEnd,
     },
     Usage(Usage),
+    Stopped(StopDetail),
     Finished(FinishReason),
     Failed(ProviderError),
 }

@@ -3,7 +3,7 @@
 use crate::item::Item;
 use crate::request::{ReasoningConfig, Request, TextConfig};
 use crate::tool::{Tool, ToolChoice};
-use crate::{ErrorBody, Object, Usage};
+use crate::{ErrorBody, Object, StopDetail, Usage};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -63,6 +63,9 @@ pub struct Response {
     pub user: Option<String>,
     pub metadata: Object,
     pub usage: Option<Usage>,
+    /// For surfaces that have a place for it.
+    #[serde(skip)]
+    pub stop_detail: Option<StopDetail>,
     /// What the router did (contract §6).
     #[serde(skip_serializing_if = "Value::is_null")]
     pub tokenrouter: Value,
@@ -105,6 +108,7 @@ impl Response {
             user: request.user.clone(),
             metadata: request.metadata.clone(),
             usage: None,
+            stop_detail: None,
             tokenrouter: Value::Null,
         }
     }

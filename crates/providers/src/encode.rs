@@ -94,9 +94,13 @@ pub(crate) struct Context<'a> {
 pub fn encode(target: &Target, request: &Request) -> Result<Encoded, EncodeError> {
     let translation = Translation::new(target.kind, target.provider, target.model);
     let mut context = Context { target, losses: Losses::default(), translation };
+    let stripped = (target.kind != Kind::Anthropic)
+        .then(|| anthropic::native::taken_off(target, request, &mut context.losses))
+        .flatten();
+    let request = stripped.as_ref().unwrap_or(request);
     let (path, headers, body) = match target.kind {
         Kind::OpenAi => ("/responses".into(), Vec::new(), openai::encode(&mut context, request)?),
-        Kind::Anthropic => ("/messages".into(), anthropic::headers(), anthropic::encode(&mut context, request)?),
+        Kind::Anthropic => ("/messages".into(), anthropic::headers(request), anthropic::encode(&mut context, request)?),
         Kind::Gemini => (gemini::path(target).into(), Vec::new(), gemini::encode(&mut context, request)?),
         Kind::Mistral | Kind::DeepSeek | Kind::OpenAiCompatible => {
             ("/chat/completions".into(), Vec::new(), chat::encode(&mut context, request)?)

@@ -74,6 +74,12 @@ impl Sealed {
     }
 }
 
+/// Whether this is an envelope of ours, rather than what a provider gave to somebody without us.
+#[must_use]
+pub fn is_sealed(encrypted_content: &str) -> bool {
+    encrypted_content.starts_with(PREFIX)
+}
+
 pub(crate) fn open(encrypted_content: &str, target: &Target) -> Opened {
     let Some(encoded) = encrypted_content.strip_prefix(PREFIX) else { return Opened::Bare };
     let sealed = URL_SAFE_NO_PAD.decode(encoded).ok().and_then(|json| serde_json::from_slice::<Sealed>(&json).ok());

@@ -24,9 +24,11 @@ mod tools;
 mod translation;
 mod wire;
 
+pub use anthropic::native::{KEY as ANTHROPIC_FIELDS, is_in_messages_words, is_own_block as is_anthropic_block};
 pub use decode::{DecodeError, StreamDecoder, decode_response};
 pub use embeddings::{Embeddings, EncodedEmbeddings, decode_embeddings, encode_embeddings};
 pub use encode::{EncodeError, Encoded, Loss, Target, encode};
+pub use envelope::is_sealed;
 pub use failure::decode_error;
 pub use kind::{Auth, Kind, UnknownKind, normalise_base_url};
 pub use tokenrouter_protocol::{ModelEvent, ProviderError};

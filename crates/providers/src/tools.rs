@@ -1,5 +1,6 @@
 //! The tools of a request, as a provider that has only functions can be told them.
 
+use crate::anthropic::native;
 use crate::encode::{Context, EncodeError};
 use std::borrow::Cow;
 use tokenrouter_protocol::{FunctionTool, Request, Tool, ToolChoice};
@@ -36,14 +37,18 @@ pub(crate) fn functions<'a>(context: &mut Context, request: &'a Request) -> Vec<
     for (index, tool) in request.tools.iter().enumerate() {
         match tool {
             Tool::Function(tool) => {
-                if !tool.extra.is_empty() {
-                    let param = format!("tools[{index}].{}", tool.extra.keys().next().map_or("", String::as_str));
+                // What is under the key of Anthropic's fields is sent where they are known.
+                if let Some(name) = tool.extra.keys().find(|name| *name != crate::ANTHROPIC_FIELDS) {
+                    let param = format!("tools[{index}].{name}");
                     context.losses.add(param, "this provider does not know the field; it was left out");
                 }
                 functions.push(Named { name: context.translation.wire_name(&tool.name), tool });
             }
             Tool::Other(object) => {
                 let kind = object.get("type").and_then(serde_json::Value::as_str).unwrap_or("unknown");
+                if context.target.kind == crate::Kind::Anthropic && native::is_own_tool(kind) {
+                    continue;
+                }
                 let message = format!("this provider has no tool of type `{kind}`; it was left out");
                 context.losses.add(format_args!("tools[{index}]"), message);
             }

@@ -5,6 +5,7 @@ mod chat_completions;
 mod embeddings;
 mod firewall_rules;
 mod health;
+mod messages;
 mod models;
 mod replay;
 mod request_id;
@@ -32,6 +33,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/responses/{id}/cancel", post(responses::cancel_response))
         .route("/v1/chat/completions", post(chat_completions::create_chat_completion))
         .route("/v1/embeddings", post(embeddings::create_embeddings))
+        .route("/v1/messages", post(messages::create_message))
+        .route("/v1/messages/count_tokens", post(messages::count_message_tokens))
         .route("/v1/route", post(route::route_request))
         .route("/v1/models", get(models::list_models))
         .route("/v1/models/{*id}", get(models::get_model))

@@ -1,5 +1,6 @@
 //! Gives every request an id, and every answer, errors included, the id of its request.
 
+use super::messages;
 use crate::clock::now_ms;
 use crate::error::ApiError;
 use axum::extract::Request;
@@ -14,8 +15,15 @@ pub(crate) struct RequestId(pub String);
 pub(crate) async fn assign(mut request: Request, next: Next) -> Response {
     let id = new_ordered_id("req", now_ms());
     request.extensions_mut().insert(RequestId(id.clone()));
+    let anthropic = messages::error::is_here(request.uri().path());
     let mut response = next.run(request).await;
+    if anthropic {
+        messages::error::name_request(&mut response, &id);
+    }
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+        if anthropic {
+            return messages::error::response(&error, &id);
+        }
         return error.with_request_id(&id).into_response();
     }
     if let Ok(value) = HeaderValue::from_str(&id) {

@@ -185,18 +185,22 @@ fn needs(request: &Request, facts: &Facts, guess: TaskGuess) -> Needs {
             Item::Reasoning(_) | Item::Reference(_) | Item::Other(_) => {}
         }
     }
+    // Clients of Messages ask every model to think and to answer at length: a model that cannot do it does
+    // what it can, and the caller is told.
+    let wishes = tokenrouter_providers::is_in_messages_words(request);
     Needs {
         tools: !request.tools.is_empty(),
         images,
         files,
         json_schema: matches!(request.text.format, TextFormat::JsonSchema { .. }),
-        reasoning: request
-            .reasoning
-            .as_ref()
-            .is_some_and(|r| r.effort.as_deref().is_some_and(|effort| effort != "none" && effort != "minimal")),
+        reasoning: !wishes
+            && request
+                .reasoning
+                .as_ref()
+                .is_some_and(|r| r.effort.as_deref().is_some_and(|effort| effort != "none" && effort != "minimal")),
         // Four bytes a token is what English text comes to.
         input_tokens_estimate: ((bytes + other) / 4) as u64,
-        max_output_tokens: request.max_output_tokens,
+        max_output_tokens: request.max_output_tokens.filter(|_| !wishes),
         task: guess.task,
     }
 }

@@ -1,11 +1,13 @@
 //! Anthropic's answers as our events.
 
+use super::native;
 use crate::envelope::Sealed;
 use crate::failure::InlineError;
 use crate::{DecodeError, Kind, Translation};
 use serde::Deserialize;
 use serde_json::Value;
-use tokenrouter_protocol::{Field, FinishReason, ItemEnd, ItemStart, ModelEvent, ProviderError, Usage};
+use serde_json::value::RawValue;
+use tokenrouter_protocol::{Field, FinishReason, ItemEnd, ItemStart, ModelEvent, ProviderError, StopDetail, Usage};
 
 const WHAT: &str = "not a message";
 
@@ -17,6 +19,19 @@ fn error(value: &Value) -> ProviderError {
     InlineError::deserialize(value).map(|error| error.report(Kind::Anthropic)).unwrap_or_default()
 }
 
+/// The inputs of calls, byte for byte.
+#[derive(Deserialize)]
+struct RawMessage<'a> {
+    #[serde(borrow)]
+    content: Vec<RawBlock<'a>>,
+}
+
+#[derive(Deserialize)]
+struct RawBlock<'a> {
+    #[serde(borrow, default)]
+    input: Option<&'a RawValue>,
+}
+
 pub(crate) fn decode(body: &str, translation: &Translation, out: &mut Vec<ModelEvent>) -> Result<(), DecodeError> {
     let message: Value = serde_json::from_str(body).map_err(|e| DecodeError::of(&e, WHAT))?;
     if message["type"] == "error" {
@@ -24,13 +39,16 @@ pub(crate) fn decode(body: &str, translation: &Translation, out: &mut Vec<ModelE
         return Ok(());
     }
     let Some(content) = message["content"].as_array() else { return Err(DecodeError::Shape(WHAT)) };
+    let raw: RawMessage = serde_json::from_str(body).map_err(|e| DecodeError::of(&e, WHAT))?;
+    let inputs: Vec<Option<&RawValue>> = raw.content.into_iter().map(|block| block.input).collect();
     let mut stream = Stream::default();
     stream.start(&message, out);
     for (key, block) in (0..).zip(content) {
         stream.begin(key, block, translation, out);
-        // A plain block has its input whole, where a stream's comes in pieces.
+        // A plain block has its input whole, where a stream's comes in pieces; its bytes stay the model's.
         if block["type"] == "tool_use" {
-            out.push(ModelEvent::Delta { key, field: Field::Arguments, text: block["input"].to_string() });
+            let input = inputs.get(key as usize).copied().flatten().map_or("{}", RawValue::get);
+            out.push(ModelEvent::Delta { key, field: Field::Arguments, text: input.to_owned() });
         }
         stream.stop(key, translation, out);
     }
@@ -45,6 +63,9 @@ struct Block {
     thought: String,
     signature: Option<String>,
     redacted: Option<String>,
+    /// An own block as it began, and its input as it comes.
+    own: tokenrouter_protocol::Object,
+    input: String,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +74,9 @@ enum BlockKind {
     Text,
     Thinking,
     ToolUse,
-    /// Of a kind that we do not ask for; passed over.
+    /// What Anthropic's own tools did or found; given out whole.
+    Own,
+    /// Of a kind that nobody knows; passed over.
     Unknown,
 }
 
@@ -62,6 +85,7 @@ pub(crate) struct Stream {
     open: Vec<Block>,
     usage: Usage,
     stop_reason: Option<String>,
+    stop_sequence: Option<String>,
     /// The end of the last block: whether it was cut short is known only when the message ends.
     last_done: Option<(u32, ItemEnd)>,
 }
@@ -103,6 +127,11 @@ impl Stream {
         };
         set(&mut self.usage.uncached_input, &usage["input_tokens"]);
         set(&mut self.usage.cache_read, &usage["cache_read_input_tokens"]);
+        // By how long they are kept, for hosts that give no sum.
+        let kept = &usage["cache_creation"];
+        let sum =
+            ["ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"].iter().filter_map(|n| kept[n].as_u64()).sum();
+        set(&mut self.usage.cache_write, &Some(sum).filter(|n: &u64| *n > 0).map_or(Value::Null, Value::from));
         set(&mut self.usage.cache_write, &usage["cache_creation_input_tokens"]);
         set(&mut self.usage.output, &usage["output_tokens"]);
         set(&mut self.usage.reasoning, &usage["output_tokens_details"]["thinking_tokens"]);
@@ -129,8 +158,9 @@ impl Stream {
                     name: translation.tool_name(text(&block["name"])).to_owned(),
                 })
             }
-            _ => {
-                open.kind = BlockKind::Unknown;
+            kind => {
+                open.kind = if native::is_own_block(kind) { BlockKind::Own } else { BlockKind::Unknown };
+                open.own = block.as_object().cloned().unwrap_or_default();
                 None
             }
         };
@@ -139,6 +169,9 @@ impl Stream {
         }
         if open.kind == BlockKind::Text && !text(&block["text"]).is_empty() {
             out.push(ModelEvent::Delta { key, field: Field::Text(0), text: text(&block["text"]).to_owned() });
+        }
+        for citation in block["citations"].as_array().into_iter().flatten() {
+            out.push(ModelEvent::Annotation { key, part: 0, annotation: citation.clone() });
         }
         if let Some(thought) = block["thinking"].as_str().filter(|thought| !thought.is_empty()) {
             open.thought.push_str(thought);
@@ -152,6 +185,14 @@ impl Stream {
         let Some(block) = self.open.iter_mut().find(|block| block.key == key) else { return };
         let (field, piece) = match text(&delta["type"]) {
             "text_delta" => (Field::Text(0), text(&delta["text"])),
+            "input_json_delta" if block.kind == BlockKind::Own => {
+                block.input.push_str(text(&delta["partial_json"]));
+                return;
+            }
+            "citations_delta" if block.kind == BlockKind::Text => {
+                out.push(ModelEvent::Annotation { key, part: 0, annotation: delta["citation"].clone() });
+                return;
+            }
             "input_json_delta" => (Field::Arguments, text(&delta["partial_json"])),
             "thinking_delta" => {
                 block.thought.push_str(text(&delta["thinking"]));
@@ -163,14 +204,22 @@ impl Stream {
             }
             _ => return,
         };
-        if block.kind != BlockKind::Unknown {
+        if !matches!(block.kind, BlockKind::Own | BlockKind::Unknown) {
             out.push(ModelEvent::Delta { key, field, text: piece.to_owned() });
         }
     }
 
     fn stop(&mut self, key: u32, translation: &Translation, out: &mut Vec<ModelEvent>) {
         let Some(at) = self.open.iter().position(|block| block.key == key) else { return };
-        let block = self.open.remove(at);
+        let mut block = self.open.remove(at);
+        if block.kind == BlockKind::Own {
+            if let Ok(input) = serde_json::from_str(&block.input) {
+                block.own.insert("input".to_owned(), input);
+            }
+            out.push(ModelEvent::ItemStarted { key, item: ItemStart::Other(block.own) });
+            self.last_done = Some((key, ItemEnd::default()));
+            return;
+        }
         let encrypted_content = (block.signature.is_some() || block.redacted.is_some())
             .then(|| {
                 let mut sealed = Sealed::new(translation).signing(&block.thought);
@@ -194,6 +243,7 @@ impl Stream {
     fn note_end(&mut self, delta: &Value, usage: &Value) {
         if let Some(reason) = delta["stop_reason"].as_str() {
             self.stop_reason = Some(reason.to_owned());
+            self.stop_sequence = delta["stop_sequence"].as_str().map(str::to_owned);
         }
         self.count(usage);
     }
@@ -202,6 +252,7 @@ impl Stream {
         let reason = match self.stop_reason.as_deref() {
             None => return Err(DecodeError::Truncated),
             Some("max_tokens" | "model_context_window_exceeded") => FinishReason::MaxOutputTokens,
+            // Filtered or refused: not a clean stop, whatever text came before.
             Some("refusal") => FinishReason::ContentFilter,
             Some(_) => FinishReason::Completed,
         };
@@ -210,6 +261,13 @@ impl Stream {
         }
         self.let_go(out);
         out.push(ModelEvent::Usage(self.usage));
+        let detail = match self.stop_reason.as_deref() {
+            Some("stop_sequence") => self.stop_sequence.take().map(StopDetail::Sequence),
+            Some("pause_turn") => Some(StopDetail::Paused),
+            Some("model_context_window_exceeded") => Some(StopDetail::ContextWindow),
+            _ => None,
+        };
+        out.extend(detail.map(ModelEvent::Stopped));
         out.push(ModelEvent::Finished(reason));
         Ok(())
     }

@@ -3,39 +3,50 @@
 //! System messages are hoisted, turns of the same role joined, the results of parallel calls stand
 //! together in the one user turn after the calls. Empty texts are left out: Anthropic refuses them.
 
+use super::native;
+use super::thinking::{self, generation};
 use crate::encode::{Context, EncodeError, to_json};
 use crate::envelope::{Opened, open};
 use crate::media;
 use crate::tools::{self, Choice};
 use serde_json::{Map, Value, json};
-use tokenrouter_protocol::{Item, OutputValue, Part, Reasoning, Request, Role, TextFormat};
+use tokenrouter_protocol::{Item, Object, OutputValue, Part, Reasoning, Request, Role, TextFormat, Tool};
 
 /// What Anthropic must be told when nobody knows the model's real maximum.
 const DEFAULT_MAX_TOKENS: u64 = 4_096;
-const LEAST_THINKING: u64 = 1_024;
 
 pub(crate) fn encode(context: &mut Context, request: &Request) -> Result<Vec<u8>, EncodeError> {
     let mut turns = Turns { system: Vec::new(), list: Vec::new() };
-    turns.system(request.instructions.as_deref().unwrap_or_default());
+    turns.system(request.instructions.as_deref().unwrap_or_default(), &Object::new());
     for (i, item) in request.input.iter().enumerate() {
         turns.item(context, item, i)?;
     }
     let most = context.target.max_output_tokens;
-    let max_tokens = request.max_output_tokens.or(most).unwrap_or(DEFAULT_MAX_TOKENS);
+    let mut max_tokens = request.max_output_tokens.or(most).unwrap_or(DEFAULT_MAX_TOKENS);
+    if let Some(most) = most.filter(|most| *most < max_tokens) {
+        context.losses.add("max_output_tokens", format!("{} puts out at most {most} tokens", context.target.model));
+        max_tokens = most;
+    }
     let mut body = Map::new();
     let mut put = |name: &str, value: Value| {
         body.insert(name.to_owned(), value);
     };
     put("model", context.target.model.into());
     put("max_tokens", max_tokens.into());
-    if !turns.system.is_empty() {
-        put("system", turns.system.join("\n\n").into());
+    if let TextFormat::JsonObject = request.text.format {
+        let message = "Anthropic has no JSON mode without a schema: the instructions ask for JSON";
+        context.losses.add("text.format", message);
+        turns.system("Answer with one JSON object and nothing else.", &Object::new());
+    }
+    if let Some(system) = turns.whole_system() {
+        put("system", system);
     }
     put("messages", turns.list.into());
     let plan = tools::plan(context, request)?;
-    let mut thinking = thinking(context, request, max_tokens);
-    if !plan.functions.is_empty() {
-        let functions: Vec<Value> = plan
+    let mut thinking = thinking::plan(context, request, max_tokens);
+    let own_tools = request.tools.iter().filter_map(own_tool);
+    if !plan.functions.is_empty() || own_tools.clone().next().is_some() {
+        let mut functions: Vec<Value> = plan
             .functions
             .iter()
             .map(|function| {
@@ -45,14 +56,19 @@ pub(crate) fn encode(context: &mut Context, request: &Request) -> Result<Vec<u8>
                 }
                 let empty = json!({"type": "object", "properties": {}});
                 tool["input_schema"] = function.tool.parameters.clone().unwrap_or(empty);
+                if function.tool.strict == Some(true) && generation(context.target.model) >= (4, 5) {
+                    tool["strict"] = true.into();
+                }
+                native::put(&mut tool, &function.tool.extra);
                 tool
             })
             .collect();
+        functions.extend(own_tools);
         put("tools", functions.into());
         let forced = plan.choice.is_forced();
         let mut choice = match &plan.choice {
             Choice::None => json!({"type": "none"}),
-            _ if forced && thinking.is_some() => {
+            _ if forced && thinking.is_on() => {
                 context
                     .losses
                     .add("tool_choice", "Anthropic forces no tool while it thinks: the choice was left to the model");
@@ -67,24 +83,27 @@ pub(crate) fn encode(context: &mut Context, request: &Request) -> Result<Vec<u8>
         }
         put("tool_choice", choice);
     }
-    match &request.text.format {
-        TextFormat::Text => {}
-        TextFormat::JsonSchema { schema, .. } => {
-            put("output_config", json!({"format": {"type": "json_schema", "schema": schema}}));
-        }
-        TextFormat::JsonObject => {
-            let message = "Anthropic has no JSON mode without a schema: the instructions ask for JSON";
-            context.losses.add("text.format", message);
-            let system = body.get("system").and_then(Value::as_str).unwrap_or_default();
-            let system = format!("{system}\n\nAnswer with one JSON object and nothing else.").trim().to_owned();
-            body.insert("system".to_owned(), system.into());
-        }
+    let mut output_config = native::of(&request.extra)
+        .and_then(|native| native.get("output_config"))
+        .and_then(Value::as_object)
+        .cloned()
+        .unwrap_or_default();
+    output_config.shift_remove("effort");
+    if let Some(effort) = thinking.effort {
+        output_config.insert("effort".to_owned(), effort.into());
     }
-    sampling(context, request, thinking.is_some(), &mut body);
+    if let TextFormat::JsonSchema { schema, .. } = &request.text.format {
+        output_config.insert("format".to_owned(), json!({"type": "json_schema", "schema": schema}));
+    }
+    if !output_config.is_empty() {
+        put("output_config", output_config.into());
+    }
     if !request.stop.is_empty() {
-        body.insert("stop_sequences".to_owned(), json!(request.stop));
+        put("stop_sequences", json!(request.stop));
     }
-    if let Some(thinking) = thinking.take() {
+    sampling(context, request, thinking.is_on(), &mut body);
+    native_fields(context, request, &mut body);
+    if let Some(thinking) = thinking.thinking.take() {
         body.insert("thinking".to_owned(), thinking);
     }
     if context.target.stream {
@@ -94,31 +113,50 @@ pub(crate) fn encode(context: &mut Context, request: &Request) -> Result<Vec<u8>
     to_json(&body, 1_024)
 }
 
-fn thinking(context: &mut Context, request: &Request, max_tokens: u64) -> Option<Value> {
-    let effort = request.reasoning.as_ref()?.effort.as_deref()?;
-    let share = match effort {
-        "none" | "minimal" => return None,
-        "low" => 4,
-        "medium" => 2,
-        _ => 1,
-    };
-    if !context.target.reasoning {
-        context.losses.add("reasoning", "this model cannot reason");
-        return None;
+/// A tool that Anthropic runs itself, as it came.
+fn own_tool(tool: &Tool) -> Option<Value> {
+    match tool {
+        Tool::Other(object) => {
+            let own = object.get("type").and_then(Value::as_str).is_some_and(native::is_own_tool);
+            own.then(|| Value::Object(object.clone()))
+        }
+        Tool::Function(_) => None,
     }
-    // Thinking is part of the output and must leave room for the answer.
-    let budget = (16_384 / share).min(max_tokens.saturating_sub(LEAST_THINKING));
-    if budget < LEAST_THINKING {
-        context.losses.add("reasoning", "`max_output_tokens` leaves no room for reasoning");
-        return None;
+}
+
+/// What a client of Messages gave that has no place in our own form.
+fn native_fields(context: &mut Context, request: &Request, body: &mut Map<String, Value>) {
+    for (name, value) in native::of(&request.extra).into_iter().flatten() {
+        match name.as_str() {
+            // Read by `thinking`, `sampling` and `headers`.
+            "thinking" | "output_config" | "top_k" | "betas" => {}
+            name if native::REQUEST_FIELDS.contains(&name) => {
+                body.insert(name.to_owned(), value.clone());
+            }
+            name => context.losses.add(name, "the field is not known; it was left out"),
+        }
     }
-    Some(json!({"type": "enabled", "budget_tokens": budget}))
 }
 
 fn sampling(context: &mut Context, request: &Request, thinking: bool, body: &mut Map<String, Value>) {
+    let top_k = native::of(&request.extra).and_then(|native| native.get("top_k"));
+    if generation(context.target.model) >= (4, 7) {
+        let why = "this model refuses sampling parameters";
+        context.losses.add_if(request.temperature.is_some_and(|t| t != 1.0), "temperature", why);
+        context.losses.add_if(request.top_p.is_some_and(|p| p != 1.0), "top_p", why);
+        context.losses.add_if(top_k.is_some(), "top_k", why);
+        return;
+    }
+    if let Some(top_k) = top_k {
+        if thinking {
+            context.losses.add("top_k", "Anthropic takes none while it thinks");
+        } else {
+            body.insert("top_k".to_owned(), top_k.clone());
+        }
+    }
     if let Some(temperature) = request.temperature {
         if thinking {
-            context.losses.add("temperature", "Anthropic takes none while it thinks");
+            context.losses.add_if(temperature != 1.0, "temperature", "Anthropic takes none while it thinks");
         } else {
             if temperature > 1.0 {
                 context.losses.add("temperature", "Anthropic's highest is 1, which was sent");
@@ -151,21 +189,37 @@ fn losses(context: &mut Context, request: &Request) {
         let named = matches!(item, Item::Message(message) if message.extra.contains_key("name"));
         losses.add_if(named, &format!("input[{i}].name"), "Anthropic has no such field");
     }
-    for name in request.extra.keys().filter(|name| !name.starts_with("router_")) {
+    for name in request.extra.keys().filter(|name| !name.starts_with("router_") && *name != native::KEY) {
         losses.add(name, "the field is not known; it was left out");
     }
 }
 
 struct Turns {
-    system: Vec<String>,
+    /// Text blocks.
+    system: Vec<Value>,
     list: Vec<Value>,
 }
 
 impl Turns {
-    fn system(&mut self, text: &str) {
+    fn system(&mut self, text: &str, extra: &Object) {
         if !text.trim().is_empty() {
-            self.system.push(text.to_owned());
+            let mut block = json!({"type": "text", "text": text});
+            native::put(&mut block, extra);
+            self.system.push(block);
         }
+    }
+
+    /// One text, unless a block has fields of its own, such as a mark for the prompt cache.
+    fn whole_system(&mut self) -> Option<Value> {
+        let blocks = std::mem::take(&mut self.system);
+        if blocks.is_empty() {
+            return None;
+        }
+        if blocks.iter().any(|block| block.as_object().is_some_and(|block| block.len() > 2)) {
+            return Some(blocks.into());
+        }
+        let texts: Vec<&str> = blocks.iter().filter_map(|block| block["text"].as_str()).collect();
+        Some(texts.join("\n\n").into())
     }
 
     /// Adds a block to the turn of this role, which is begun if the last turn is another's.
@@ -188,7 +242,7 @@ impl Turns {
                 Role::System | Role::Developer => {
                     for part in &message.content {
                         match part {
-                            Part::Text { text, .. } => self.system(text),
+                            Part::Text { text, extra, .. } => self.system(text, extra),
                             _ => {
                                 let message = "Anthropic takes only text as a system message";
                                 return Err(EncodeError::new(format_args!("input[{i}].content"), message));
@@ -218,7 +272,9 @@ impl Turns {
                 };
                 let id = context.translation.wire_call_id(&call.call_id).into_owned();
                 let name = context.translation.wire_name(&call.name).into_owned();
-                self.block("assistant", json!({"type": "tool_use", "id": id, "name": name, "input": input}));
+                let mut block = json!({"type": "tool_use", "id": id, "name": name, "input": input});
+                native::put(&mut block, &call.extra);
+                self.block("assistant", block);
             }
             Item::FunctionCallOutput(output) => {
                 let id = context.translation.wire_call_id(&output.call_id).into_owned();
@@ -231,15 +287,23 @@ impl Turns {
                         for (j, part) in parts.iter().enumerate() {
                             blocks.extend(block(part, &format!("input[{i}].output[{j}]"))?);
                         }
-                        result["content"] = blocks.into();
+                        // Nothing but empty texts is no content, which an empty list is not.
+                        if !blocks.is_empty() {
+                            result["content"] = blocks.into();
+                        }
                     }
                 }
+                native::put(&mut result, &output.extra);
                 self.block("user", result);
             }
             Item::Reasoning(reasoning) => self.reasoning(context, reasoning, i),
             Item::Reference(_) => {}
             Item::Other(object) => {
                 let kind = object.get("type").and_then(Value::as_str).unwrap_or("unknown");
+                if native::is_own_block(kind) {
+                    self.block("assistant", Value::Object(object.clone()));
+                    return Ok(());
+                }
                 let message = format!("this provider knows no item of type `{kind}`");
                 return Err(EncodeError::new(format_args!("input[{i}]"), message));
             }
@@ -272,7 +336,7 @@ impl Turns {
 fn block(part: &Part, path: &str) -> Result<Option<Value>, EncodeError> {
     let base64 =
         |inline: media::Inline| json!({"type": "base64", "media_type": inline.media_type, "data": inline.base64});
-    Ok(Some(match part {
+    let mut block = match part {
         Part::Text { text, .. } | Part::Refusal { text } => {
             if text.trim().is_empty() {
                 return Ok(None);
@@ -306,6 +370,13 @@ fn block(part: &Part, path: &str) -> Result<Option<Value>, EncodeError> {
                 "this provider knows no files of OpenAI's by `file_id`",
             ));
         }
+        Part::Other(object) if object.get("type").and_then(Value::as_str).is_some_and(native::is_own_block) => {
+            Value::Object(object.clone())
+        }
         Part::Other(_) => return Err(EncodeError::new(path, "this provider does not know this type of content")),
-    }))
+    };
+    if let Part::Text { extra, .. } | Part::Image { extra, .. } | Part::File { extra, .. } = part {
+        native::put(&mut block, extra);
+    }
+    Ok(Some(block))
 }
