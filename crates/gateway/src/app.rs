@@ -1,6 +1,7 @@
 //! What the gateway holds while it runs.
 
 use crate::error::ApiResult;
+use crate::pipeline::conversation::Conversations;
 use crate::pool;
 use crate::snapshot::{Snapshot, SnapshotCell};
 use secrecy::SecretString;
@@ -58,6 +59,7 @@ pub struct App {
     pub(crate) providers: HashMap<String, Provider>,
     pub(crate) pool: Pool,
     pub(crate) latency: LatencyTracker,
+    pub(crate) conversations: Conversations,
     pub(crate) max_body_bytes: usize,
     pub(crate) max_attempts: usize,
     pub(crate) drain: Duration,
@@ -98,6 +100,7 @@ impl App {
             pool: pool::build(&options.providers),
             providers,
             latency: LatencyTracker::default(),
+            conversations: Conversations::default(),
             max_body_bytes: options.max_body_bytes,
             max_attempts: options.max_attempts.max(1),
             drain: options.time.drain,

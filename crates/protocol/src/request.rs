@@ -96,7 +96,8 @@ pub struct Request {
     pub include: Vec<String>,
     pub metadata: Object,
     pub previous_response_id: Option<String>,
-    pub conversation: Option<Value>,
+    /// The conversation's id, which may come as `{"id": …}` too.
+    pub conversation: Option<String>,
     pub background: bool,
     /// Whether the response is to be retrievable later. On by default, as in OpenAI's API.
     pub store: bool,
@@ -143,7 +144,7 @@ impl Request {
             include: include(&mut f)?,
             metadata,
             previous_response_id: f.string("previous_response_id")?,
-            conversation: f.take("conversation"),
+            conversation: conversation(&mut f)?,
             background: f.boolean("background")?.unwrap_or(false),
             store: f.boolean("store")?.unwrap_or(true),
             stream: f.boolean("stream")?.unwrap_or(false),
@@ -176,6 +177,18 @@ fn input(f: &mut Fields) -> Result<Vec<Item>, FieldError> {
         Some(other) => {
             let message = format!("`input` must be a string or an array of items, not {}", kind_of(&other));
             Err(FieldError::new("input", message))
+        }
+    }
+}
+
+fn conversation(f: &mut Fields) -> Result<Option<String>, FieldError> {
+    match f.take("conversation") {
+        None => Ok(None),
+        Some(Value::String(id)) => Ok(Some(id)),
+        Some(Value::Object(object)) => Fields::new(object, "conversation").required_string("id").map(Some),
+        Some(other) => {
+            let message = format!("`conversation` must be an id or an object with one, not {}", kind_of(&other));
+            Err(FieldError::new("conversation", message))
         }
     }
 }
@@ -256,7 +269,10 @@ fn json_schema(mut f: Fields) -> Result<TextFormat, FieldError> {
 
 /// At most 16 pairs, keys of at most 64 characters; values are strings of at most 512 characters,
 /// numbers or booleans.
-fn check_metadata(metadata: &Object) -> Result<(), FieldError> {
+///
+/// # Errors
+/// Names the pair that is wrong.
+pub fn check_metadata(metadata: &Object) -> Result<(), FieldError> {
     if metadata.len() > 16 {
         return Err(FieldError::new("metadata", "`metadata` holds at most 16 pairs"));
     }

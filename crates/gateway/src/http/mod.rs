@@ -1,9 +1,11 @@
 //! HTTP in: one file a resource.
 
 mod body;
+mod conversations;
 mod firewall_rules;
 mod health;
 mod models;
+mod page;
 mod replay;
 mod request_id;
 mod responses;
@@ -28,6 +30,21 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         )
         .route("/v1/responses/{id}/input_items", get(responses::list_input_items))
         .route("/v1/responses/{id}/cancel", post(responses::cancel_response))
+        .route("/v1/conversations", post(conversations::create_conversation))
+        .route(
+            "/v1/conversations/{id}",
+            get(conversations::get_conversation)
+                .post(conversations::update_conversation)
+                .delete(conversations::delete_conversation),
+        )
+        .route(
+            "/v1/conversations/{id}/items",
+            get(conversations::list_conversation_items).post(conversations::create_conversation_items),
+        )
+        .route(
+            "/v1/conversations/{id}/items/{item_id}",
+            get(conversations::get_conversation_item).delete(conversations::delete_conversation_item),
+        )
         .route("/v1/route", post(route::route_request))
         .route("/v1/models", get(models::list_models))
         .route("/v1/models/{*id}", get(models::get_model))

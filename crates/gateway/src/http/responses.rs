@@ -1,6 +1,7 @@
 //! `/v1/responses`.
 
 use super::body::read_json;
+use super::page::{Page, PageQuery};
 use super::replay;
 use super::request_id::RequestId;
 use crate::app::App;
@@ -18,7 +19,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokenrouter_protocol::{Request, ResponseEvent};
-use tokenrouter_store::StoredResponse;
+use tokenrouter_store::{ItemOrder, StoredResponse};
 
 pub(super) async fn create_response(
     State(app): State<Arc<App>>,
@@ -150,49 +151,22 @@ pub(super) async fn cancel_response(
     Err(ApiError::parameter("id", "only a response that runs in the background can be cancelled"))
 }
 
-#[derive(Deserialize)]
-pub(super) struct PageQuery {
-    after: Option<String>,
-    limit: Option<String>,
-    order: Option<String>,
-}
-
 /// The input items of a response, newest first unless `order=asc`, as in the OpenAI API.
 pub(super) async fn list_input_items(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(id): Path<String>,
-    Query(page): Query<PageQuery>,
+    Query(query): Query<PageQuery>,
 ) -> ApiResult<Json<Value>> {
-    let limit = match page.limit.as_deref().map(str::parse::<usize>) {
-        None => 20,
-        Some(Ok(limit)) if (1..=100).contains(&limit) => limit,
-        Some(_) => return Err(ApiError::parameter("limit", "`limit` must be a whole number from 1 to 100")),
-    };
-    let ascending = match page.order.as_deref() {
-        None | Some("desc") => false,
-        Some("asc") => true,
-        Some(_) => return Err(ApiError::parameter("order", "`order` must be asc or desc")),
-    };
+    let page = Page::of(query)?;
     let stored = find(&app, &caller, &id).await?;
     let mut items: Vec<Value> = serde_json::from_slice(&stored.input).map_err(|e| ApiError::internal(&e))?;
-    if !ascending {
+    if page.order == ItemOrder::NewestFirst {
         items.reverse();
     }
-    if let Some(after) = page.after {
-        let Some(at) = items.iter().position(|item| item["id"] == after.as_str()) else {
-            return Err(ApiError::parameter("after", format!("there is no item `{after}` in this list")));
-        };
+    if let Some(after) = &page.after {
+        let at = items.iter().position(|item| item["id"] == after.as_str()).ok_or_else(|| page.no_such_item())?;
         items.drain(..=at);
     }
-    let has_more = items.len() > limit;
-    items.truncate(limit);
-    let id_of = |item: Option<&Value>| item.map_or(Value::Null, |item| item["id"].clone());
-    Ok(Json(json!({
-        "object": "list",
-        "first_id": id_of(items.first()),
-        "last_id": id_of(items.last()),
-        "has_more": has_more,
-        "data": items,
-    })))
+    Ok(Json(page.list(items)))
 }

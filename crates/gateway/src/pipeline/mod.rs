@@ -1,6 +1,7 @@
 //! The life of a request, from a parsed request to what is delivered. Every surface passes through
 //! [`run`]; a surface is a codec at the two ends.
 
+pub(crate) mod conversation;
 mod dispatch;
 mod history;
 mod plain;
@@ -75,13 +76,12 @@ async fn road(caller: &Caller, record: &mut Record, mut request: Request) -> Api
     let app = Arc::clone(&record.app);
     // Rules look at what the caller says now, not at the turns before.
     let facts = plan::Facts::of(&request);
-    let own_input = request.input.len();
-    history::expand(&app.store, caller.workspace_id, &mut request).await?;
+    let history = history::expand(&app, caller.workspace_id, &mut request).await?;
+    record.lease = history.lease;
     let plan = plan::decide(&app, &caller.rules.routing, &request, &facts)?;
     record.planned(&plan);
     screen::prompt(&caller.rules.firewall, &mut request, &mut record.tally)?;
-    let first_own = request.input.len() - own_input;
-    record.keep_input(&request, first_own);
+    record.keep_input(&request, history.first_own);
     let answered = dispatch::dispatch(&app, &plan.targets, &request, record).await?;
     record.chosen(&answered);
     let screen = screen::ResponseScreen::new(Arc::clone(&caller.rules.firewall));
@@ -97,10 +97,6 @@ async fn road(caller: &Caller, record: &mut Record, mut request: Request) -> Api
 fn refuse_what_is_not_there_yet(request: &Request) -> ApiResult<()> {
     if request.background {
         return Err(ApiError::parameter("background", "`background` is not supported by this version"));
-    }
-    if request.conversation.is_some() {
-        let message = "`conversation` is not supported by this version; use `previous_response_id`";
-        return Err(ApiError::parameter("conversation", message));
     }
     Ok(())
 }

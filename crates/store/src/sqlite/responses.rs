@@ -1,7 +1,7 @@
 //! Stored responses.
 
 use bytes::Bytes;
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, Row, params};
 
 use super::convert::unsigned;
 use crate::ledger::StoredResponse;
@@ -44,18 +44,39 @@ pub(crate) fn get(connection: &Connection, workspace_id: i64, id: &str) -> Resul
                     input
              FROM responses WHERE workspace_id = ?1 AND id = ?2",
         )?
-        .query_row(params![workspace_id, id], |row| {
-            Ok(StoredResponse {
-                id: row.get(0)?,
-                workspace_id: row.get(1)?,
-                created_at_ms: row.get(2)?,
-                previous_response_id: row.get(3)?,
-                conversation_id: row.get(4)?,
-                body: Bytes::from(row.get::<_, Vec<u8>>(5)?),
-                input: Bytes::from(row.get::<_, Vec<u8>>(6)?),
-            })
-        })
+        .query_row(params![workspace_id, id], response)
         .optional()
+}
+
+/// In one query, however long the chain is.
+pub(crate) fn chain(connection: &Connection, workspace_id: i64, id: &str, limit: u32) -> Result<Vec<StoredResponse>> {
+    connection
+        .prepare_cached(
+            "WITH RECURSIVE chain (depth, seq, previous) AS (
+                 SELECT 1, seq, previous_response_id FROM responses WHERE workspace_id = ?1 AND id = ?2
+                 UNION ALL
+                 SELECT depth + 1, r.seq, r.previous_response_id
+                 FROM chain JOIN responses r ON r.workspace_id = ?1 AND r.id = chain.previous
+                 WHERE depth < ?3
+             )
+             SELECT r.id, r.workspace_id, r.created_at_ms, r.previous_response_id, r.conversation_id, r.body,
+                    r.input
+             FROM chain JOIN responses r ON r.seq = chain.seq ORDER BY chain.depth",
+        )?
+        .query_map(params![workspace_id, id, limit], response)?
+        .collect()
+}
+
+fn response(row: &Row<'_>) -> Result<StoredResponse> {
+    Ok(StoredResponse {
+        id: row.get(0)?,
+        workspace_id: row.get(1)?,
+        created_at_ms: row.get(2)?,
+        previous_response_id: row.get(3)?,
+        conversation_id: row.get(4)?,
+        body: Bytes::from(row.get::<_, Vec<u8>>(5)?),
+        input: Bytes::from(row.get::<_, Vec<u8>>(6)?),
+    })
 }
 
 pub(crate) fn delete(connection: &Connection, workspace_id: i64, id: &str) -> Result<bool> {
