@@ -204,6 +204,18 @@ impl Store {
         self.database.record(entry, response, Some(turn))
     }
 
+    /// Stores a response that is not finished, or how far it is by now. [`Store::record`] with the same id
+    /// finishes it; one that is finished stays as it is.
+    pub async fn put_unfinished_response(&self, key_id: i64, response: StoredResponse) -> Result<()> {
+        self.database.write(move |db| Ok(responses::put_unfinished(db, key_id, &response)?)).await
+    }
+
+    /// The responses of all workspaces that are not finished, oldest first, each with the key that asked
+    /// for it.
+    pub async fn unfinished_responses(&self) -> Result<Vec<(i64, StoredResponse)>> {
+        self.database.read(|db| responses::unfinished(db)).await
+    }
+
     pub async fn get_response(&self, workspace_id: i64, id: &str) -> Result<Option<StoredResponse>> {
         let id = id.to_owned();
         self.database.read(move |db| responses::get(db, workspace_id, &id)).await

@@ -58,7 +58,9 @@ pub(super) fn deliver(
     };
     let headers = response.headers_mut();
     for (name, value) in [("x-tokenrouter-provider", delivery.provider), ("x-tokenrouter-model", delivery.model)] {
-        if let Ok(value) = HeaderValue::from_str(&value) {
+        if let Ok(value) = HeaderValue::from_str(&value)
+            && !value.is_empty()
+        {
             headers.insert(name, value);
         }
     }
@@ -87,6 +89,7 @@ async fn find(app: &App, caller: &Caller, id: &str) -> ApiResult<StoredResponse>
 #[derive(Deserialize)]
 pub(super) struct RetrieveQuery {
     stream: Option<String>,
+    starting_after: Option<String>,
 }
 
 pub(super) async fn get_response(
@@ -96,10 +99,25 @@ pub(super) async fn get_response(
     Query(query): Query<RetrieveQuery>,
 ) -> ApiResult<Response> {
     let stored = find(&app, &caller, &id).await?;
-    if query.stream.as_deref() == Some("true") {
-        return replayed(&stored);
+    if query.stream.as_deref() != Some("true") {
+        return Ok(json_bytes(stored.body));
     }
-    Ok(json_bytes(stored.body))
+    let after = match query.starting_after.as_deref().map(str::parse::<usize>) {
+        None => None,
+        Some(Ok(number)) => Some(number),
+        Some(Err(_)) => {
+            return Err(ApiError::parameter("starting_after", "`starting_after` must be the number of an event"));
+        }
+    };
+    if let Some(job) = app.background.find(caller.workspace_id, &id) {
+        let events = job.stream(after.map_or(0, |number| number.saturating_add(1)));
+        return Ok(event_stream(Body::from_stream(events)));
+    }
+    if after.is_some() {
+        let message = "the events of this response are not kept any more: take it whole, without `starting_after`";
+        return Err(ApiError::parameter("starting_after", message));
+    }
+    replayed(&stored)
 }
 
 /// Gives a stored response again, plain or as events; no provider is called.
@@ -135,20 +153,28 @@ pub(super) async fn delete_response(
     caller: Caller,
     Path(id): Path<String>,
 ) -> ApiResult<Json<Value>> {
+    // What is still being made must not come back after it was deleted.
+    app.background.cancel(caller.workspace_id, &id).await;
     if !app.store.delete_response(caller.workspace_id, &id).await? {
         return Err(ApiError::not_found("such response, or it was not stored"));
     }
     Ok(Json(json!({ "id": id, "object": "response", "deleted": true })))
 }
 
-/// Only a response in the background can be cancelled, and this version runs none.
+/// Stops a response that runs in the background. Of one that has ended it gives the end, so that it can
+/// be asked again.
 pub(super) async fn cancel_response(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(id): Path<String>,
-) -> ApiResult<Json<Value>> {
-    find(&app, &caller, &id).await?;
-    Err(ApiError::parameter("id", "only a response that runs in the background can be cancelled"))
+) -> ApiResult<Response> {
+    let stored = find(&app, &caller, &id).await?;
+    let body: Value = serde_json::from_slice(&stored.body).map_err(|e| ApiError::internal(&e))?;
+    if body["background"] != true {
+        return Err(ApiError::parameter("id", "only a response that runs in the background can be cancelled"));
+    }
+    app.background.cancel(caller.workspace_id, &id).await;
+    Ok(json_bytes(find(&app, &caller, &id).await?.body))
 }
 
 /// The input items of a response, newest first unless `order=asc`, as in the OpenAI API.

@@ -108,6 +108,10 @@ fn missing(id: &str) -> ApiError {
 fn items_of(turn: &StoredResponse) -> ApiResult<Vec<Item>> {
     let input: Vec<Value> = serde_json::from_slice(&turn.input).map_err(|e| ApiError::internal(&e))?;
     let mut body: Value = serde_json::from_slice(&turn.body).map_err(|e| ApiError::internal(&e))?;
+    if matches!(body["status"].as_str(), Some("queued" | "in_progress")) {
+        let message = format!("the response `{}` is still being made: wait for its end to go on from it", turn.id);
+        return Err(ApiError::parameter("previous_response_id", message));
+    }
     let output = match body.get_mut("output").map(Value::take) {
         Some(Value::Array(output)) => output,
         _ => Vec::new(),

@@ -208,6 +208,36 @@ impl Record {
         response
     }
 
+    pub fn workspace_id(&self) -> i64 {
+        self.workspace_id
+    }
+
+    /// Says in the response who answers it, once that is known.
+    pub fn describe(&self, response: &mut Response) {
+        response.model.clone_from(&self.told.model);
+        self.tell(response);
+    }
+
+    /// Stores how far the response is, durably; gives it as JSON.
+    pub async fn store_unfinished(&self, response: &Response) -> ApiResult<Bytes> {
+        let body: Bytes = serde_json::to_vec(response).map_err(|e| ApiError::internal(&e))?.into();
+        let stored = self.stored(body.clone(), self.input.clone());
+        self.app.store.put_unfinished_response(self.key_id, stored).await?;
+        Ok(body)
+    }
+
+    fn stored(&self, body: Bytes, input: Bytes) -> StoredResponse {
+        StoredResponse {
+            id: self.response_id.clone(),
+            workspace_id: self.workspace_id,
+            created_at_ms: self.created_at_ms,
+            previous_response_id: self.previous_response_id.clone(),
+            conversation_id: self.conversation_id.clone(),
+            body,
+            input,
+        }
+    }
+
     /// Writes what is known by now into the response.
     fn tell(&self, response: &mut Response) {
         response.tokenrouter = serde_json::to_value(&self.told).unwrap_or_default();
@@ -253,15 +283,8 @@ impl Record {
     /// durable.
     pub async fn settle(&mut self, outcome: Outcome, error: Option<&ApiError>, body: Option<Bytes>) -> ApiResult<()> {
         let entry = self.entry(outcome, error);
-        let stored = body.filter(|_| self.store).map(|body| StoredResponse {
-            id: self.response_id.clone(),
-            workspace_id: self.workspace_id,
-            created_at_ms: self.created_at_ms,
-            previous_response_id: self.previous_response_id.clone(),
-            conversation_id: self.conversation_id.clone(),
-            body,
-            input: std::mem::take(&mut self.input),
-        });
+        let input = std::mem::take(&mut self.input);
+        let stored = body.filter(|_| self.store).map(|body| self.stored(body, input));
         let turn = self.turn(outcome)?;
         self.settled = true;
         let recorded = match turn {

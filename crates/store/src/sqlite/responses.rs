@@ -17,7 +17,8 @@ impl<'c> Inserter<'c> {
                      workspace_id, id, previous_response_id, conversation_id, created_at_ms, body,
                      input
                  ) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-                 ON CONFLICT (workspace_id, id) DO NOTHING",
+                 ON CONFLICT (workspace_id, id) DO UPDATE SET body = excluded.body, running_for_key = NULL
+                 WHERE running_for_key IS NOT NULL",
             )
             .map(Self)
     }
@@ -35,6 +36,42 @@ impl<'c> Inserter<'c> {
             ])
             .map(drop)
     }
+}
+
+/// Writes a response that is not finished, or how far it is by now. One that is finished stays as it is.
+pub(crate) fn put_unfinished(connection: &Connection, key_id: i64, response: &StoredResponse) -> Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO responses (
+                 workspace_id, id, previous_response_id, conversation_id, created_at_ms, body, input,
+                 running_for_key
+             ) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             ON CONFLICT (workspace_id, id) DO UPDATE SET body = excluded.body
+             WHERE running_for_key IS NOT NULL",
+        )?
+        .execute(params![
+            response.workspace_id,
+            response.id,
+            response.previous_response_id,
+            response.conversation_id,
+            response.created_at_ms,
+            &*response.body,
+            &*response.input,
+            key_id,
+        ])
+        .map(drop)
+}
+
+/// With the key that asked for each.
+pub(crate) fn unfinished(connection: &Connection) -> Result<Vec<(i64, StoredResponse)>> {
+    connection
+        .prepare_cached(
+            "SELECT id, workspace_id, created_at_ms, previous_response_id, conversation_id, body, input,
+                    running_for_key
+             FROM responses WHERE running_for_key IS NOT NULL ORDER BY seq",
+        )?
+        .query_map([], |row| Ok((row.get(7)?, response(row)?)))?
+        .collect()
 }
 
 pub(crate) fn get(connection: &Connection, workspace_id: i64, id: &str) -> Result<Option<StoredResponse>> {
