@@ -1,6 +1,7 @@
 //! What the gateway holds while it runs.
 
 use crate::error::ApiResult;
+use crate::http::Sessions;
 use crate::pipeline::background::{self, Background};
 use crate::pipeline::conversation::Conversations;
 use crate::pool;
@@ -64,6 +65,8 @@ pub struct App {
     pub(crate) latency: LatencyTracker,
     pub(crate) conversations: Conversations,
     pub(crate) background: Background,
+    /// The open WebSocket connections.
+    pub(crate) sessions: Sessions,
     pub(crate) max_body_bytes: usize,
     pub(crate) max_attempts: usize,
     pub(crate) drain: Duration,
@@ -107,6 +110,7 @@ impl App {
             latency: LatencyTracker::default(),
             conversations: Conversations::default(),
             background: Background::new(options.max_background),
+            sessions: Sessions::default(),
             max_body_bytes: options.max_body_bytes,
             max_attempts: options.max_attempts.max(1),
             drain: options.time.drain,

@@ -29,6 +29,7 @@ pub async fn serve(
         async move {
             stop.await;
             app.stopping.store(true, Ordering::Relaxed);
+            app.sessions.stop();
             let _ = stopping.send(());
         }
     };
@@ -48,6 +49,7 @@ pub async fn serve(
     let result = tokio::select! {
         result = async {
             let result = server.await;
+            app.sessions.until_closed().await;
             app.background.until_idle().await;
             result
         } => result,

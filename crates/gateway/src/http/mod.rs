@@ -4,6 +4,7 @@ mod body;
 mod conversations;
 mod firewall_rules;
 mod health;
+mod input_tokens;
 mod models;
 mod page;
 mod replay;
@@ -13,6 +14,9 @@ mod route;
 mod routing_rules;
 mod rule_fields;
 pub(crate) mod sse;
+mod websocket;
+
+pub(crate) use websocket::Sessions;
 
 use crate::app::App;
 use crate::error::{ApiError, Code};
@@ -23,11 +27,12 @@ use std::sync::Arc;
 /// Every route of the gateway.
 pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
-        .route("/v1/responses", post(responses::create_response))
+        .route("/v1/responses", post(responses::create_response).get(websocket::open_responses_socket))
         .route(
             "/v1/responses/{id}",
             get(responses::get_response).post(responses::replay_response).delete(responses::delete_response),
         )
+        .route("/v1/responses/input_tokens", post(input_tokens::count_input_tokens))
         .route("/v1/responses/{id}/input_items", get(responses::list_input_items))
         .route("/v1/responses/{id}/cancel", post(responses::cancel_response))
         .route("/v1/conversations", post(conversations::create_conversation))

@@ -143,8 +143,7 @@ impl Background {
 
     fn slot(&self) -> ApiResult<OwnedSemaphorePermit> {
         Arc::clone(&self.slots).try_acquire_owned().map_err(|_| {
-            let message =
-                format!("{} responses run in the background already, which is the most at once", self.most);
+            let message = format!("{} responses run in the background already, which is the most at once", self.most);
             ApiError { retry_after_seconds: Some(1), ..ApiError::new(Code::RateLimitExceeded, message) }
         })
     }

@@ -21,24 +21,33 @@ pub(super) struct History {
 
 /// Puts the items of the turns before in front of the request's own.
 pub(super) async fn expand(app: &App, workspace_id: i64, request: &mut Request) -> ApiResult<History> {
-    if request.conversation.is_some() && request.previous_response_id.is_some() {
-        let message = "`conversation` and `previous_response_id` cannot be used together";
-        return Err(ApiError::parameter("conversation", message));
-    }
-    let (before, lease) = if let Some(id) = request.conversation.clone() {
-        // Before the items are read, so that they are those of all responses before.
-        let lease = app.conversations.lease(workspace_id, &id)?;
-        let items = conversation::items(app, workspace_id, &id).await?;
-        conversation::refuse_known_items(&items, &request.input)?;
-        (items, Some(lease))
-    } else if let Some(id) = request.previous_response_id.clone() {
-        (chain(app, workspace_id, &id).await?, None)
-    } else {
-        (Vec::new(), None)
+    // Before the items are read, so that they are those of all responses before.
+    let lease = match &request.conversation {
+        Some(id) if request.previous_response_id.is_none() => Some(app.conversations.lease(workspace_id, id)?),
+        _ => None,
+    };
+    let first_own = prepend_turns(app, workspace_id, request).await?;
+    Ok(History { first_own, lease })
+}
+
+/// The same for a request that adds nothing: gives where its own items begin.
+pub(super) async fn prepend_turns(app: &App, workspace_id: i64, request: &mut Request) -> ApiResult<usize> {
+    let before = match (&request.conversation, &request.previous_response_id) {
+        (Some(_), Some(_)) => {
+            let message = "`conversation` and `previous_response_id` cannot be used together";
+            return Err(ApiError::parameter("conversation", message));
+        }
+        (Some(id), None) => {
+            let items = conversation::items(app, workspace_id, id).await?;
+            conversation::refuse_known_items(&items, &request.input)?;
+            items
+        }
+        (None, Some(id)) => chain(app, workspace_id, id).await?,
+        (None, None) => Vec::new(),
     };
     let first_own = before.len();
     prepend(request, before)?;
-    Ok(History { first_own, lease })
+    Ok(first_own)
 }
 
 fn prepend(request: &mut Request, mut items: Vec<Item>) -> ApiResult<()> {

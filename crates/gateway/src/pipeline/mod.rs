@@ -4,6 +4,7 @@
 pub(crate) mod background;
 pub(crate) mod conversation;
 mod dispatch;
+mod estimate;
 mod history;
 mod plain;
 mod plan;
@@ -11,14 +12,15 @@ mod record;
 mod screen;
 mod stream;
 
+pub(crate) use estimate::estimate_input_tokens;
 pub(crate) use plan::explain;
 pub(crate) use stream::{EventCodec, ResponseStream};
 
 use crate::app::App;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult};
-use bytes::Bytes;
 use background::Prepared;
+use bytes::Bytes;
 use record::Record;
 use std::sync::Arc;
 use tokenrouter_protocol::{Assembler, Request, Response};

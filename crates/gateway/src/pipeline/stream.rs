@@ -63,9 +63,10 @@ impl ResponseStream {
             over: None,
             first_at: Instant::now(),
         };
-        Self::of(futures_util::stream::unfold(run, |mut run| async move {
-            run.next().await.map(|bytes| (Ok(bytes), run))
-        }))
+        Self::of(futures_util::stream::unfold(
+            run,
+            |mut run| async move { run.next().await.map(|bytes| (Ok(bytes), run)) },
+        ))
     }
 
     pub(super) fn of(stream: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static) -> Self {
