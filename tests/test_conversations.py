@@ -99,7 +99,8 @@ def test_the_official_client_goes_on_in_a_conversation(client: openai.OpenAI) ->
     ) as stream:
         final = stream.get_final_response()
     assert final.conversation is not None and final.conversation.id == conversation.id
-    roles = [item.role for item in client.conversations.items.list(conversation.id, order="asc")]  # type: ignore[union-attr]
+    listed = client.conversations.items.list(conversation.id, order="asc")
+    roles = [item.role for item in listed]  # type: ignore[union-attr]
     assert roles == ["user", "user", "assistant", "user", "assistant"]
 
 
