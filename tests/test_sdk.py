@@ -472,3 +472,33 @@ def test_the_decoder_gives_the_same_data_wherever_the_bytes_are_cut() -> None:
     for at in range(len(raw) + 1):
         assert decode(raw[:at], raw[at:]) == whole, at
     assert decode(*(raw[i : i + 1] for i in range(len(raw)))) == whole
+
+
+def test_conversations_and_the_background(world: World, gateway: gp.Gateway, workspace: str) -> None:
+    client = world.client(api_key=workspace, base_url=gateway.url)
+    made = world.run(lambda: client.conversations.create(metadata={"topic": "tea"}))
+    assert world.run(lambda: client.conversations.retrieve(made.id)).metadata == {"topic": "tea"}
+    assert world.run(lambda: client.conversations.update(made.id, metadata={})).metadata == {}
+    added = world.run(lambda: client.conversations.items.create(made.id, items=[{"role": "user", "content": "Hello"}]))
+    item = added.data[0]
+    again = world.run(lambda: client.conversations.items.retrieve(item.id, conversation_id=made.id))
+    assert again.to_dict() == item.to_dict()
+    response = world.run(
+        lambda: client.responses.create(
+            model="openai/gpt-4o", input="Go on", conversation=made.id, background=True
+        )
+    )
+    while response.status in ("queued", "in_progress"):
+        response = world.run(lambda: client.responses.retrieve(response.id))
+    assert response.status == "completed"
+    assert world.run(lambda: client.responses.cancel(response.id)).status == "completed"
+    listed = world.run(lambda: client.conversations.items.list(made.id, order="asc", limit=2))
+    assert [entry.role for entry in listed.data] == ["user", "user"] and listed.has_more
+    left = world.run(lambda: client.conversations.items.delete(item.id, conversation_id=made.id))
+    assert left.id == made.id
+    assert world.run(lambda: client.conversations.delete(made.id)).deleted is True
+    with pytest.raises(tokenrouter.NotFoundError):
+        world.run(lambda: client.conversations.retrieve(made.id))
+    for wrong in ("", "../responses"):
+        with pytest.raises((ValueError, tokenrouter.NotFoundError)):
+            world.run(lambda wrong=wrong: client.conversations.retrieve(wrong))

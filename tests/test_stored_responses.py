@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gateway_process as gp
 import httpx
+import openai
 import pytest
 from errors import check_error
 from response_stream import check_order, events, streamed_text, text_of
@@ -165,3 +167,91 @@ def test_a_response_is_retrievable_the_moment_it_is_complete(api: httpx.Client) 
                     break
             made = json.loads(line[5:])["response"]
             assert api.get(f"/v1/responses/{made['id']}").status_code == 200
+
+
+@pytest.fixture
+def client(gateway: gp.Gateway, workspace: str) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(api_key=workspace, base_url=f"{gateway.url}/v1", max_retries=0) as client:
+        yield client
+
+
+def test_the_official_client_lists_input_items_whole(client: openai.OpenAI) -> None:
+    reasoning = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "secret thoughts"}
+    made = client.responses.create(
+        model=MODELS[0],
+        input=[{"role": "user", "content": "Hello"}, reasoning, {"role": "user", "content": "Go on"}],  # type: ignore[list-item]
+    )
+    listed = list(
+        client.responses.input_items.list(
+            made.id, order="asc", limit=2, include=["reasoning.encrypted_content", "message.input_image.image_url"]
+        )
+    )
+    assert [item.type for item in listed] == ["message", "reasoning", "message"]
+    assert listed[1].encrypted_content == "secret thoughts"  # type: ignore[union-attr]
+
+
+def test_the_official_client_counts_input_tokens(client: openai.OpenAI) -> None:
+    def count(**body: Any) -> int:
+        counted = client.responses.input_tokens.count(model=MODELS[0], **body)
+        assert counted.object == "response.input_tokens"
+        return counted.input_tokens
+
+    text = "The sea is wide and the wind is in the west. " * 20
+    plain = count(input=text)
+    # What a tokenizer makes of it is about 220; an estimate may be off by a third.
+    assert 150 < plain < 300
+    tool: Any = {"type": "function", "name": "look", "description": text, "parameters": {}, "strict": False}
+    assert count(input=text, tools=[tool]) > 1.8 * plain
+    assert count(input=text, instructions=text) > 1.8 * plain
+    assert count(instructions=text) == pytest.approx(plain, abs=8)
+    image: Any = {"role": "user", "content": [{"type": "input_image", "image_url": "data:image/png;base64,AAAA"}]}
+    assert count(input=[image]) > 100
+    made = client.responses.create(model=MODELS[0], input=text)
+    assert count(input="Go on", previous_response_id=made.id) > 1.8 * plain
+    conversation = client.conversations.create(items=[{"role": "user", "content": text}])
+    assert count(conversation=conversation.id) >= plain
+    # What is counted is not added.
+    assert len(list(client.conversations.items.list(conversation.id))) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "param"),
+    [
+        ({}, 400, "input"),
+        ({"input": 7}, 400, "input"),
+        ({"previous_response_id": "resp_nothing"}, 400, "previous_response_id"),
+        ({"conversation": "conv_nothing"}, 404, "conversation"),
+    ],
+)
+def test_what_cannot_be_counted_is_told(api: httpx.Client, body: dict[str, Any], status: int, param: str) -> None:
+    answer = api.post("/v1/responses/input_tokens", json=body)
+    assert answer.status_code == status and answer.json()["error"]["param"] == param, answer.text
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_nothing_of_what_is_not_to_be_stored_is_in_the_files(
+    start_gateway: Callable[..., gp.Gateway], model: str
+) -> None:
+    gateway = start_gateway()
+    secrets = ["quixotic zephyr", "obsidian lantern", "velvet thunder"]
+
+    def found() -> set[str]:
+        """Which of the secrets are in any file of the database."""
+        everything = b"".join(
+            path.read_bytes() for path in gateway.database.parent.iterdir() if gateway.database.name in path.name
+        )
+        return {secret for secret in secrets if secret.encode() in everything}
+
+    body = {"model": model, "input": f"say exactly: {secrets[0]}", "instructions": secrets[1], "store": False}
+    tool = {"type": "function", "name": "look", "description": secrets[2], "parameters": {}}
+    with gateway.http() as api:
+        assert api.post("/v1/responses", json=body | {"tools": [tool]}).status_code == 200
+        assert check_order(events(api, **body))["store"] is False
+        api.post("/v1/responses", json=body | {"model": "no-such-model"})
+        with api.stream("POST", "/v1/responses", json=body | {"stream": True}) as answer:
+            next(answer.iter_lines())
+        assert found() == set()
+        # The search finds what is there.
+        assert api.post("/v1/responses", json=body | {"store": True}).status_code == 200
+        assert secrets[0] in found()
+    assert gateway.stop() == 0

@@ -71,6 +71,10 @@ class AsyncTokenrouter:
         return resources.AsyncResponses(self)
 
     @property
+    def conversations(self) -> resources.AsyncConversations:
+        return resources.AsyncConversations(self)
+
+    @property
     def routing_rules(self) -> resources.AsyncRoutingRules:
         return resources.AsyncRoutingRules(self)
 

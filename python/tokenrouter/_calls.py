@@ -65,6 +65,12 @@ def rule_path(kind: str, rule_id: int | None = None) -> str:
     return f"/v1/{kind}" if rule_id is None else f"/v1/{kind}/{int(rule_id)}"
 
 
+def conversation_path(conversation_id: str, *rest: str) -> str:
+    if not conversation_id or not all(rest):
+        raise ValueError("the id of a conversation or an item is needed")
+    return "/".join(["/v1/conversations", *(quote(part, safe="") for part in (conversation_id, *rest))])
+
+
 def response_path(response_id: str | None, rest: str = "") -> str:
     if not response_id or not all(c.isalnum() or c in "_-" for c in response_id):
         raise ValueError(f"not the id of a response: {response_id!r}")

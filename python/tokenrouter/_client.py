@@ -71,6 +71,10 @@ class Tokenrouter:
         return resources.Responses(self)
 
     @property
+    def conversations(self) -> resources.Conversations:
+        return resources.Conversations(self)
+
+    @property
     def routing_rules(self) -> resources.RoutingRules:
         return resources.RoutingRules(self)
 

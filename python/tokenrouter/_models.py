@@ -114,6 +114,13 @@ class Response(Model):
         return "".join(part.text or "" for part in parts if part.type == "output_text")
 
 
+class Conversation(Model):
+    id: str
+    object: str = "conversation"
+    created_at: float = 0
+    metadata: dict[str, Any] | None = None
+
+
 class RoutingRule(Model):
     id: int
     user_id: int | None = None

@@ -11,6 +11,7 @@ from typing_extensions import Unpack
 from . import _calls as calls
 from ._base import NOT_GIVEN, Mode, NotGiven
 from ._models import (
+    Conversation,
     DataList,
     DataObject,
     Deleted,
@@ -190,6 +191,69 @@ class InputItems(Resource):
         fields = {"after": after, "limit": limit, "order": order, **options}
         made = calls.call("GET", calls.response_path(response_id, "/input_items"), fields, query=True)
         return self._client.send(made, calls.parser(DataList[OutputItem]))
+
+
+class Conversations(Resource):
+    """What responses are made upon, turn by turn: `responses.create(conversation=conversation.id, ...)`."""
+
+    def create(
+        self,
+        *,
+        items: Sequence[Any] | NotGiven = NOT_GIVEN,
+        metadata: dict[str, Any] | NotGiven = NOT_GIVEN,
+        **options: Unpack[RequestOptions],
+    ) -> Conversation:
+        made = calls.call("POST", "/v1/conversations", {"items": items, "metadata": metadata, **options})
+        return self._client.send(made, calls.parser(Conversation))
+
+    def retrieve(self, conversation_id: str, **options: Unpack[RequestOptions]) -> Conversation:
+        made = calls.call("GET", calls.conversation_path(conversation_id), options)
+        return self._client.send(made, calls.parser(Conversation))
+
+    def update(
+        self, conversation_id: str, *, metadata: dict[str, Any], **options: Unpack[RequestOptions]
+    ) -> Conversation:
+        made = calls.call("POST", calls.conversation_path(conversation_id), {"metadata": metadata, **options})
+        return self._client.send(made, calls.parser(Conversation))
+
+    def delete(self, conversation_id: str, **options: Unpack[RequestOptions]) -> Deleted:
+        made = calls.call("DELETE", calls.conversation_path(conversation_id), options)
+        return self._client.send(made, calls.parser(Deleted))
+
+    @property
+    def items(self) -> ConversationItems:
+        return ConversationItems(self._client)
+
+
+class ConversationItems(Resource):
+    def create(
+        self, conversation_id: str, *, items: Sequence[Any], **options: Unpack[RequestOptions]
+    ) -> DataList[OutputItem]:
+        made = calls.call("POST", calls.conversation_path(conversation_id, "items"), {"items": items, **options})
+        return self._client.send(made, calls.parser(DataList[OutputItem]))
+
+    def list(
+        self,
+        conversation_id: str,
+        *,
+        after: str | NotGiven = NOT_GIVEN,
+        limit: int | NotGiven = NOT_GIVEN,
+        order: Literal["asc", "desc"] | NotGiven = NOT_GIVEN,
+        **options: Unpack[RequestOptions],
+    ) -> DataList[OutputItem]:
+        """A page of items, newest first unless `order="asc"`."""
+        fields = {"after": after, "limit": limit, "order": order, **options}
+        made = calls.call("GET", calls.conversation_path(conversation_id, "items"), fields, query=True)
+        return self._client.send(made, calls.parser(DataList[OutputItem]))
+
+    def retrieve(self, item_id: str, *, conversation_id: str, **options: Unpack[RequestOptions]) -> OutputItem:
+        made = calls.call("GET", calls.conversation_path(conversation_id, "items", item_id), options)
+        return self._client.send(made, calls.parser(OutputItem))
+
+    def delete(self, item_id: str, *, conversation_id: str, **options: Unpack[RequestOptions]) -> Conversation:
+        """Gives the conversation that the item was in."""
+        made = calls.call("DELETE", calls.conversation_path(conversation_id, "items", item_id), options)
+        return self._client.send(made, calls.parser(Conversation))
 
 
 class Models(Resource):

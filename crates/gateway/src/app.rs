@@ -1,6 +1,9 @@
 //! What the gateway holds while it runs.
 
 use crate::error::ApiResult;
+use crate::http::Sessions;
+use crate::pipeline::background::{self, Background};
+use crate::pipeline::conversation::Conversations;
 use crate::pool;
 use crate::snapshot::{Snapshot, SnapshotCell};
 use secrecy::SecretString;
@@ -44,6 +47,8 @@ pub struct Options {
     pub max_answer_bytes: usize,
     /// How many targets one request may try.
     pub max_attempts: usize,
+    /// How many responses may run in the background at once.
+    pub max_background: usize,
     pub time: TimeLimits,
 }
 
@@ -60,6 +65,10 @@ pub struct App {
     pub(crate) providers: HashMap<String, Provider>,
     pub(crate) pool: Pool,
     pub(crate) latency: LatencyTracker,
+    pub(crate) conversations: Conversations,
+    pub(crate) background: Background,
+    /// The open WebSocket connections.
+    pub(crate) sessions: Sessions,
     pub(crate) max_body_bytes: usize,
     pub(crate) max_attempts: usize,
     pub(crate) drain: Duration,
@@ -76,7 +85,7 @@ pub enum StartError {
 }
 
 impl App {
-    /// Loads the first snapshot and lays out the candidates.
+    /// Loads the first snapshot, lays out the candidates, and ends what a gateway before has left undone.
     ///
     /// # Errors
     /// When a provider's address is not one, or the store cannot be read.
@@ -88,6 +97,7 @@ impl App {
             providers.insert(provider.name.clone(), Provider { kind: provider.kind, endpoint });
         }
         let snapshot = Snapshot::load(&store).await?;
+        background::fail_abandoned(&store).await?;
         let limits = Limits {
             first_byte: options.time.first_event,
             between_events: options.time.between_events,
@@ -100,6 +110,9 @@ impl App {
             pool: pool::build(&options.providers),
             providers,
             latency: LatencyTracker::default(),
+            conversations: Conversations::default(),
+            background: Background::new(options.max_background),
+            sessions: Sessions::default(),
             max_body_bytes: options.max_body_bytes,
             max_attempts: options.max_attempts.max(1),
             drain: options.time.drain,

@@ -34,7 +34,17 @@ impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> ApiResult<Self> {
-        let hash = hash_key(presented_key(&parts.headers)?);
+        Self::authenticate(app, &parts.headers).await
+    }
+}
+
+impl Caller {
+    /// Who presents the key in these headers, and the rules of this moment.
+    ///
+    /// # Errors
+    /// 401.
+    pub async fn authenticate(app: &App, headers: &HeaderMap) -> ApiResult<Self> {
+        let hash = hash_key(presented_key(headers)?);
         if let Some(caller) = find(app, &hash)? {
             return Ok(caller);
         }

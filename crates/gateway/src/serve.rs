@@ -1,4 +1,4 @@
-//! Listening, and stopping without cutting anybody off.
+//! Listening, and stopping without cutting anybody off: what runs in the background is waited for too.
 
 use crate::app::App;
 use crate::http::router;
@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 /// How often changes by other processes (the command line) are looked for.
 const WATCH: Duration = Duration::from_secs(1);
 
-/// Serves until `stop` is done; then takes no new connections, lets running requests finish for as
+/// Serves until `stop` is done; then takes no new connections, lets running requests finish, those in the background too, for as
 /// long as the drain limit allows, and flushes the store.
 ///
 /// # Errors
@@ -29,6 +29,7 @@ pub async fn serve(
         async move {
             stop.await;
             app.stopping.store(true, Ordering::Relaxed);
+            app.sessions.stop();
             let _ = stopping.send(());
         }
     };
@@ -46,12 +47,18 @@ pub async fn serve(
         }
     };
     let result = tokio::select! {
-        result = async { server.await } => result,
+        result = async {
+            let result = server.await;
+            app.sessions.until_closed().await;
+            app.background.until_idle().await;
+            result
+        } => result,
         () = deadline => {
             tracing::warn!("requests were still running when the time to drain was over");
             Ok(())
         }
     };
+    app.background.stop_all().await;
     watcher.abort();
     app.store.close().await;
     result

@@ -16,6 +16,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub enum Ending {
     Finished(FinishReason),
+    /// By the caller, with what there was by then.
+    Cancelled,
     /// Also for a firewall's block in mid-stream.
     Failed(Box<ResponseError>),
 }
@@ -120,12 +122,13 @@ pub struct Assembler {
     items: Vec<OpenItem>,
     sequence_number: u64,
     keep_events: bool,
+    queued: bool,
 }
 
 impl Assembler {
     #[must_use]
     pub fn new(response: Response) -> Self {
-        Self { response, items: Vec::new(), sequence_number: 0, keep_events: true }
+        Self { response, items: Vec::new(), sequence_number: 0, keep_events: true, queued: false }
     }
 
     #[must_use]
@@ -153,9 +156,19 @@ impl Assembler {
         self.response.usage
     }
 
-    /// `response.created` and `response.in_progress`.
+    /// `response.created` and `response.queued`, for a response that begins later.
+    pub fn queue(&mut self, out: &mut Vec<ResponseEvent>) {
+        self.queued = true;
+        for kind in ["response.created", "response.queued"] {
+            let body = Body::Response(Box::new(self.response.clone()));
+            self.emit(kind, body, out);
+        }
+    }
+
+    /// `response.created`, unless that has been said, and `response.in_progress`.
     pub fn begin(&mut self, out: &mut Vec<ResponseEvent>) {
-        for kind in ["response.created", "response.in_progress"] {
+        let kinds: &[&'static str] = &["response.created", "response.in_progress"];
+        for kind in kinds.iter().skip(usize::from(self.queued)) {
             let body = Body::Response(Box::new(self.response.clone()));
             self.emit(kind, body, out);
         }
@@ -194,6 +207,11 @@ impl Assembler {
             }
         }
         let kind = match ending {
+            // There is no event of that name.
+            Ending::Cancelled => {
+                self.response.status = ResponseStatus::Cancelled;
+                "response.incomplete"
+            }
             Ending::Failed(error) => {
                 self.response.status = ResponseStatus::Failed;
                 self.response.error = Some(*error);

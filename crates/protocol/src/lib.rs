@@ -29,7 +29,7 @@ pub use ids::{new_id, new_ordered_id, random_hex};
 pub use item::{FunctionCall, FunctionCallOutput, Item, ItemStatus, Message, OutputValue, Part, Reasoning, Role};
 pub use model_event::{Field, FinishReason, ItemEnd, ItemStart, ModelEvent, ProviderError, StopDetail};
 pub use request::{ReasoningConfig, Request, RouterFields, TextConfig, TextFormat, check_metadata};
-pub use response::{IncompleteDetails, Response, ResponseError, ResponseStatus};
+pub use response::{ConversationId, IncompleteDetails, Response, ResponseError, ResponseStatus};
 pub use tool::{FunctionTool, Tool, ToolChoice};
 pub use usage::Usage;
 

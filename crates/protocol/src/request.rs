@@ -117,7 +117,8 @@ pub struct Request {
     pub include: Vec<String>,
     pub metadata: Object,
     pub previous_response_id: Option<String>,
-    pub conversation: Option<Value>,
+    /// The conversation's id, which may come as `{"id": …}` too.
+    pub conversation: Option<String>,
     pub background: bool,
     /// Whether the response is to be retrievable later. On by default, as in OpenAI's API.
     pub store: bool,
@@ -168,7 +169,7 @@ impl Request {
             include: include(&mut f)?,
             metadata,
             previous_response_id: f.string("previous_response_id")?,
-            conversation: f.take("conversation"),
+            conversation: conversation(&mut f)?,
             background: f.boolean("background")?.unwrap_or(false),
             store: f.boolean("store")?.unwrap_or(true),
             stream: f.boolean("stream")?.unwrap_or(false),
@@ -197,6 +198,18 @@ fn input(f: &mut Fields) -> Result<Vec<Item>, FieldError> {
         Some(other) => {
             let message = format!("`input` must be a string or an array of items, not {}", kind_of(&other));
             Err(FieldError::new("input", message))
+        }
+    }
+}
+
+fn conversation(f: &mut Fields) -> Result<Option<String>, FieldError> {
+    match f.take("conversation") {
+        None => Ok(None),
+        Some(Value::String(id)) => Ok(Some(id)),
+        Some(Value::Object(object)) => Fields::new(object, "conversation").required_string("id").map(Some),
+        Some(other) => {
+            let message = format!("`conversation` must be an id or an object with one, not {}", kind_of(&other));
+            Err(FieldError::new("conversation", message))
         }
     }
 }

@@ -24,6 +24,12 @@ pub struct IncompleteDetails {
     pub reason: &'static str,
 }
 
+/// The conversation that a response belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ConversationId {
+    pub id: String,
+}
+
 /// `response.error`: the whole error envelope, which has the `code` and `message` that the schema
 /// asks for.
 pub type ResponseError = ErrorBody;
@@ -40,6 +46,8 @@ pub struct Response {
     pub error: Option<ResponseError>,
     pub model: String,
     pub previous_response_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<ConversationId>,
     pub instructions: Option<String>,
     pub output: Vec<Item>,
     pub tools: Vec<Tool>,
@@ -85,6 +93,7 @@ impl Response {
             error: None,
             model,
             previous_response_id: request.previous_response_id.clone(),
+            conversation: request.conversation.clone().map(|id| ConversationId { id }),
             instructions: request.instructions.clone(),
             output: Vec::new(),
             tools: request.tools.clone(),

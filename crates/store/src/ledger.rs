@@ -45,7 +45,8 @@ impl LedgerEntry {
 /// A response that can be retrieved, replayed and continued.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredResponse {
-    /// Unique within the workspace; a response whose id is there already is not written again.
+    /// Unique within the workspace; a response whose id is there already is not written again,
+    /// unless it was stored as unfinished.
     pub id: String,
     pub workspace_id: i64,
     pub created_at_ms: i64,

@@ -11,6 +11,7 @@
 //!   its own alone.
 //! - **A failing database gives errors, never a hang and never a panic**; when it recovers, so do we.
 
+mod conversations;
 mod error;
 mod keys;
 mod ledger;
@@ -19,6 +20,7 @@ mod sqlite;
 mod store;
 mod url;
 
+pub use conversations::{ConversationItem, ConversationRow, ConversationTurn, ItemOrder, ItemPage};
 pub use error::{Result, StoreError};
 pub use keys::{ApiKeyRow, Bootstrap, BootstrapKey, KeyRow, Workspace, hash_key};
 pub use ledger::{LedgerEntry, StoredResponse};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::conversations::{ConversationItem, ConversationRow, ConversationTurn, ItemPage};
 use crate::error::{Result, StoreError};
 use crate::keys::{ApiKeyRow, Bootstrap, Workspace};
 use crate::ledger::{LedgerEntry, StoredResponse};
@@ -9,7 +10,8 @@ use crate::rules::{
     FirewallRulePatch, FirewallRuleRow, NewFirewallRule, NewRoutingRule, RoutingRulePatch, RoutingRuleRow, Snapshot,
 };
 use crate::sqlite::{
-    Database, api_keys, bootstrap, firewall_rules, ledger, responses, routing_rules, snapshot, workspaces,
+    Database, api_keys, bootstrap, conversations, firewall_rules, ledger, responses, routing_rules, snapshot,
+    workspaces,
 };
 use crate::url::DatabaseUrl;
 
@@ -188,12 +190,43 @@ impl Store {
         entry: LedgerEntry,
         response: Option<StoredResponse>,
     ) -> impl Future<Output = Result<()>> + Send + use<> {
-        self.database.record(entry, response)
+        self.database.record(entry, response, None)
+    }
+
+    /// The same for a response of a conversation, whose items are added to it with the rest. Nothing is
+    /// added to a conversation that has been deleted meanwhile.
+    pub fn record_turn(
+        &self,
+        entry: LedgerEntry,
+        response: Option<StoredResponse>,
+        turn: ConversationTurn,
+    ) -> impl Future<Output = Result<()>> + Send + use<> {
+        self.database.record(entry, response, Some(turn))
+    }
+
+    /// Stores a response that is not finished, or how far it is by now. [`Store::record`] with the same id
+    /// finishes it; one that is finished stays as it is.
+    pub async fn put_unfinished_response(&self, key_id: i64, response: StoredResponse) -> Result<()> {
+        self.database.write(move |db| Ok(responses::put_unfinished(db, key_id, &response)?)).await
+    }
+
+    /// The responses of all workspaces that are not finished, oldest first, each with the key that asked
+    /// for it.
+    pub async fn unfinished_responses(&self) -> Result<Vec<(i64, StoredResponse)>> {
+        self.database.read(|db| responses::unfinished(db)).await
     }
 
     pub async fn get_response(&self, workspace_id: i64, id: &str) -> Result<Option<StoredResponse>> {
         let id = id.to_owned();
         self.database.read(move |db| responses::get(db, workspace_id, &id)).await
+    }
+
+    /// A response and those before it that `previous_response_id` leads to, newest first, at most `limit`
+    /// of them; empty if the workspace has no such response. A link that leads nowhere ends the chain:
+    /// then the last one has a `previous_response_id`.
+    pub async fn get_chain(&self, workspace_id: i64, id: &str, limit: u32) -> Result<Vec<StoredResponse>> {
+        let id = id.to_owned();
+        self.database.read(move |db| responses::chain(db, workspace_id, &id, limit)).await
     }
 
     /// False if the workspace has no such response.
@@ -220,5 +253,93 @@ impl Store {
 
     pub async fn count_requests(&self, workspace_id: i64) -> Result<u64> {
         self.database.read(move |db| ledger::count(db, workspace_id)).await
+    }
+}
+
+/// Conversations. Who changes one while a response is made upon it is the gateway's matter.
+impl Store {
+    pub async fn create_conversation(
+        &self,
+        workspace_id: i64,
+        conversation: ConversationRow,
+        items: Vec<ConversationItem>,
+    ) -> Result<()> {
+        self.database.write(move |db| Ok(conversations::create(db, workspace_id, &conversation, &items)?)).await
+    }
+
+    pub async fn get_conversation(&self, workspace_id: i64, id: &str) -> Result<Option<ConversationRow>> {
+        let id = id.to_owned();
+        self.database.read(move |db| conversations::get(db, workspace_id, &id)).await
+    }
+
+    /// The conversation as changed; `None` if the workspace has no such conversation.
+    pub async fn set_conversation_metadata(
+        &self,
+        workspace_id: i64,
+        id: &str,
+        metadata: serde_json::Value,
+    ) -> Result<Option<ConversationRow>> {
+        let id = id.to_owned();
+        self.database.write(move |db| Ok(conversations::set_metadata(db, workspace_id, &id, &metadata)?)).await
+    }
+
+    /// With its items. False if the workspace has no such conversation.
+    pub async fn delete_conversation(&self, workspace_id: i64, id: &str) -> Result<bool> {
+        let id = id.to_owned();
+        self.database.write(move |db| Ok(conversations::delete(db, workspace_id, &id)?)).await
+    }
+
+    /// All items, oldest first; `None` if the workspace has no such conversation.
+    pub async fn get_conversation_items(&self, workspace_id: i64, id: &str) -> Result<Option<Vec<ConversationItem>>> {
+        let id = id.to_owned();
+        self.database.read(move |db| conversations::all_items(db, workspace_id, &id)).await
+    }
+
+    /// Adds items behind those that are there: all, or none with a [`StoreError::Conflict`] if the
+    /// conversation has an item of the same id. False if the workspace has no such conversation.
+    pub async fn add_conversation_items(
+        &self,
+        workspace_id: i64,
+        id: &str,
+        items: Vec<ConversationItem>,
+    ) -> Result<bool> {
+        let id = id.to_owned();
+        self.database
+            .write(move |db| {
+                if conversations::get(db, workspace_id, &id)?.is_none() {
+                    return Ok(false);
+                }
+                conversations::add_items(db, workspace_id, &id, &items)?;
+                Ok(true)
+            })
+            .await
+    }
+
+    /// A page of items, and one more if there are more; `None` if there is no item that the page is to
+    /// begin after.
+    pub async fn list_conversation_items(
+        &self,
+        workspace_id: i64,
+        id: &str,
+        page: ItemPage,
+    ) -> Result<Option<Vec<ConversationItem>>> {
+        let id = id.to_owned();
+        self.database.read(move |db| conversations::list_items(db, workspace_id, &id, &page)).await
+    }
+
+    pub async fn get_conversation_item(
+        &self,
+        workspace_id: i64,
+        id: &str,
+        item_id: &str,
+    ) -> Result<Option<ConversationItem>> {
+        let (id, item_id) = (id.to_owned(), item_id.to_owned());
+        self.database.read(move |db| conversations::get_item(db, workspace_id, &id, &item_id)).await
+    }
+
+    /// False if the conversation has no such item.
+    pub async fn delete_conversation_item(&self, workspace_id: i64, id: &str, item_id: &str) -> Result<bool> {
+        let (id, item_id) = (id.to_owned(), item_id.to_owned());
+        self.database.write(move |db| Ok(conversations::delete_item(db, workspace_id, &id, &item_id)?)).await
     }
 }

@@ -138,7 +138,7 @@ impl Code {
                 "rate_limit_exceeded",
                 "rate_limit_error",
                 429,
-                "the provider limits requests; `Retry-After` says for how long",
+                "the provider limits requests, or too many responses run in the background; `Retry-After` says for how long",
             ),
             Self::Internal => {
                 ("internal_error", "internal_error", 500, "our mistake; the log has it by the request id")

@@ -2,11 +2,14 @@
 
 mod body;
 mod chat_completions;
+mod conversations;
 mod embeddings;
 mod firewall_rules;
 mod health;
+mod input_tokens;
 mod messages;
 mod models;
+mod page;
 mod replay;
 mod request_id;
 mod responses;
@@ -14,6 +17,9 @@ mod route;
 mod routing_rules;
 mod rule_fields;
 pub(crate) mod sse;
+mod websocket;
+
+pub(crate) use websocket::Sessions;
 
 use crate::app::App;
 use crate::error::{ApiError, Code};
@@ -24,17 +30,33 @@ use std::sync::Arc;
 /// Every route of the gateway.
 pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
-        .route("/v1/responses", post(responses::create_response))
+        .route("/v1/responses", post(responses::create_response).get(websocket::open_responses_socket))
         .route(
             "/v1/responses/{id}",
             get(responses::get_response).post(responses::replay_response).delete(responses::delete_response),
         )
+        .route("/v1/responses/input_tokens", post(input_tokens::count_input_tokens))
         .route("/v1/responses/{id}/input_items", get(responses::list_input_items))
         .route("/v1/responses/{id}/cancel", post(responses::cancel_response))
         .route("/v1/chat/completions", post(chat_completions::create_chat_completion))
         .route("/v1/embeddings", post(embeddings::create_embeddings))
         .route("/v1/messages", post(messages::create_message))
         .route("/v1/messages/count_tokens", post(messages::count_message_tokens))
+        .route("/v1/conversations", post(conversations::create_conversation))
+        .route(
+            "/v1/conversations/{id}",
+            get(conversations::get_conversation)
+                .post(conversations::update_conversation)
+                .delete(conversations::delete_conversation),
+        )
+        .route(
+            "/v1/conversations/{id}/items",
+            get(conversations::list_conversation_items).post(conversations::create_conversation_items),
+        )
+        .route(
+            "/v1/conversations/{id}/items/{item_id}",
+            get(conversations::get_conversation_item).delete(conversations::delete_conversation_item),
+        )
         .route("/v1/route", post(route::route_request))
         .route("/v1/models", get(models::list_models))
         .route("/v1/models/{*id}", get(models::get_model))

@@ -1,6 +1,7 @@
 //! `/v1/responses`.
 
 use super::body::read_json;
+use super::page::{Page, PageQuery};
 use super::replay;
 use super::request_id::RequestId;
 use crate::app::App;
@@ -18,7 +19,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokenrouter_protocol::{Request, ResponseEvent};
-use tokenrouter_store::StoredResponse;
+use tokenrouter_store::{ItemOrder, StoredResponse};
 
 pub(super) async fn create_response(
     State(app): State<Arc<App>>,
@@ -62,7 +63,9 @@ pub(super) fn deliver(
 pub(super) fn tell_target(mut response: Response, provider: &str, model: &str) -> Response {
     let headers = response.headers_mut();
     for (name, value) in [("x-tokenrouter-provider", provider), ("x-tokenrouter-model", model)] {
-        if let Ok(value) = HeaderValue::from_str(value) {
+        if let Ok(value) = HeaderValue::from_str(value)
+            && !value.is_empty()
+        {
             headers.insert(name, value);
         }
     }
@@ -91,6 +94,7 @@ async fn find(app: &App, caller: &Caller, id: &str) -> ApiResult<StoredResponse>
 #[derive(Deserialize)]
 pub(super) struct RetrieveQuery {
     stream: Option<String>,
+    starting_after: Option<String>,
 }
 
 pub(super) async fn get_response(
@@ -100,10 +104,25 @@ pub(super) async fn get_response(
     Query(query): Query<RetrieveQuery>,
 ) -> ApiResult<Response> {
     let stored = find(&app, &caller, &id).await?;
-    if query.stream.as_deref() == Some("true") {
-        return replayed(&stored);
+    if query.stream.as_deref() != Some("true") {
+        return Ok(json_bytes(stored.body));
     }
-    Ok(json_bytes(stored.body))
+    let after = match query.starting_after.as_deref().map(str::parse::<usize>) {
+        None => None,
+        Some(Ok(number)) => Some(number),
+        Some(Err(_)) => {
+            return Err(ApiError::parameter("starting_after", "`starting_after` must be the number of an event"));
+        }
+    };
+    if let Some(job) = app.background.find(caller.workspace_id, &id) {
+        let events = job.stream(after.map_or(0, |number| number.saturating_add(1)));
+        return Ok(event_stream(Body::from_stream(events)));
+    }
+    if after.is_some() {
+        let message = "the events of this response are not kept any more: take it whole, without `starting_after`";
+        return Err(ApiError::parameter("starting_after", message));
+    }
+    replayed(&stored)
 }
 
 /// Gives a stored response again, plain or as events; no provider is called.
@@ -139,27 +158,28 @@ pub(super) async fn delete_response(
     caller: Caller,
     Path(id): Path<String>,
 ) -> ApiResult<Json<Value>> {
+    // What is still being made must not come back after it was deleted.
+    app.background.cancel(caller.workspace_id, &id).await;
     if !app.store.delete_response(caller.workspace_id, &id).await? {
         return Err(ApiError::not_found("such response, or it was not stored"));
     }
     Ok(Json(json!({ "id": id, "object": "response", "deleted": true })))
 }
 
-/// Only a response in the background can be cancelled, and this version runs none.
+/// Stops a response that runs in the background. Of one that has ended it gives the end, so that it can
+/// be asked again.
 pub(super) async fn cancel_response(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(id): Path<String>,
-) -> ApiResult<Json<Value>> {
-    find(&app, &caller, &id).await?;
-    Err(ApiError::parameter("id", "only a response that runs in the background can be cancelled"))
-}
-
-#[derive(Deserialize)]
-pub(super) struct PageQuery {
-    after: Option<String>,
-    limit: Option<String>,
-    order: Option<String>,
+) -> ApiResult<Response> {
+    let stored = find(&app, &caller, &id).await?;
+    let body: Value = serde_json::from_slice(&stored.body).map_err(|e| ApiError::internal(&e))?;
+    if body["background"] != true {
+        return Err(ApiError::parameter("id", "only a response that runs in the background can be cancelled"));
+    }
+    app.background.cancel(caller.workspace_id, &id).await;
+    Ok(json_bytes(find(&app, &caller, &id).await?.body))
 }
 
 /// The input items of a response, newest first unless `order=asc`, as in the OpenAI API.
@@ -167,37 +187,17 @@ pub(super) async fn list_input_items(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(id): Path<String>,
-    Query(page): Query<PageQuery>,
+    Query(query): Query<PageQuery>,
 ) -> ApiResult<Json<Value>> {
-    let limit = match page.limit.as_deref().map(str::parse::<usize>) {
-        None => 20,
-        Some(Ok(limit)) if (1..=100).contains(&limit) => limit,
-        Some(_) => return Err(ApiError::parameter("limit", "`limit` must be a whole number from 1 to 100")),
-    };
-    let ascending = match page.order.as_deref() {
-        None | Some("desc") => false,
-        Some("asc") => true,
-        Some(_) => return Err(ApiError::parameter("order", "`order` must be asc or desc")),
-    };
+    let page = Page::of(query)?;
     let stored = find(&app, &caller, &id).await?;
     let mut items: Vec<Value> = serde_json::from_slice(&stored.input).map_err(|e| ApiError::internal(&e))?;
-    if !ascending {
+    if page.order == ItemOrder::NewestFirst {
         items.reverse();
     }
-    if let Some(after) = page.after {
-        let Some(at) = items.iter().position(|item| item["id"] == after.as_str()) else {
-            return Err(ApiError::parameter("after", format!("there is no item `{after}` in this list")));
-        };
+    if let Some(after) = &page.after {
+        let at = items.iter().position(|item| item["id"] == after.as_str()).ok_or_else(|| page.no_such_item())?;
         items.drain(..=at);
     }
-    let has_more = items.len() > limit;
-    items.truncate(limit);
-    let id_of = |item: Option<&Value>| item.map_or(Value::Null, |item| item["id"].clone());
-    Ok(Json(json!({
-        "object": "list",
-        "first_id": id_of(items.first()),
-        "last_id": id_of(items.last()),
-        "has_more": has_more,
-        "data": items,
-    })))
+    Ok(Json(page.list(items)))
 }

@@ -1,53 +1,108 @@
-//! `previous_response_id`: the turns before, from our own store, whichever provider gave them.
+//! `previous_response_id` and `conversation`: the turns before, from our own store, whichever provider
+//! gave them.
 
+use super::conversation::{self, Lease};
+use crate::app::App;
 use crate::error::{ApiError, ApiResult, Code};
 use serde_json::Value;
 use tokenrouter_protocol::{Item, Request};
-use tokenrouter_store::{Store, StoredResponse};
+use tokenrouter_store::StoredResponse;
 
 /// The longest chain that is followed.
-const MAX_TURNS: usize = 1_000;
+const MAX_TURNS: u32 = 1_000;
+
+/// What [`expand`] found.
+pub(super) struct History {
+    /// Where in the input the request's own items begin.
+    pub first_own: usize,
+    /// Of the request's conversation, to be held until the response is recorded.
+    pub lease: Option<Lease>,
+}
 
 /// Puts the items of the turns before in front of the request's own.
-pub(super) async fn expand(store: &Store, workspace_id: i64, request: &mut Request) -> ApiResult<()> {
-    let Some(mut id) = request.previous_response_id.clone() else {
-        return match request.input.iter().position(|item| matches!(item, Item::Reference(_))) {
-            Some(i) => Err(ApiError::parameter(
-                format!("input[{i}]"),
-                "an `item_reference` can only name an item of the turns before, by `previous_response_id`",
-            )),
-            None => Ok(()),
-        };
+pub(super) async fn expand(app: &App, workspace_id: i64, request: &mut Request) -> ApiResult<History> {
+    // Before the items are read, so that they are those of all responses before.
+    let lease = match &request.conversation {
+        Some(id) if request.previous_response_id.is_none() => Some(app.conversations.lease(workspace_id, id)?),
+        _ => None,
     };
-    let mut turns = Vec::new();
-    loop {
-        let stored = store.get_response(workspace_id, &id).await?.ok_or_else(|| missing(&id))?;
-        let previous = stored.previous_response_id.clone();
-        turns.push(stored);
-        match previous {
-            Some(previous) if turns.len() < MAX_TURNS => id = previous,
-            Some(_) => return Err(ApiError::parameter("previous_response_id", "the chain of responses is too long")),
-            None => break,
+    let first_own = prepend_turns(app, workspace_id, request).await?;
+    Ok(History { first_own, lease })
+}
+
+/// The same for a request that adds nothing: gives where its own items begin.
+pub(super) async fn prepend_turns(app: &App, workspace_id: i64, request: &mut Request) -> ApiResult<usize> {
+    let before = match (&request.conversation, &request.previous_response_id) {
+        (Some(_), Some(_)) => {
+            let message = "`conversation` and `previous_response_id` cannot be used together";
+            return Err(ApiError::parameter("conversation", message));
         }
-    }
-    let mut items = Vec::new();
-    for turn in turns.iter().rev() {
-        items.extend(items_of(turn)?);
-    }
+        (Some(id), None) => {
+            let items = conversation::items(app, workspace_id, id).await?;
+            conversation::refuse_known_items(&items, &request.input)?;
+            items
+        }
+        (None, Some(id)) => chain(app, workspace_id, id).await?,
+        (None, None) => Vec::new(),
+    };
+    let first_own = before.len();
+    prepend(request, before)?;
+    Ok(first_own)
+}
+
+fn prepend(request: &mut Request, mut items: Vec<Item>) -> ApiResult<()> {
     let own = std::mem::take(&mut request.input);
     for (i, item) in own.into_iter().enumerate() {
         if let Item::Reference(id) = &item {
             // The item stands in the history already.
-            if !items.iter().any(|known| known.id() == Some(id)) {
-                let message = format!("there is no item `{id}` in the turns before");
-                return Err(ApiError::parameter(format!("input[{i}]"), message));
+            if items.iter().any(|known| known.id() == Some(id)) {
+                continue;
             }
-            continue;
+            let message = if request.previous_response_id.is_none() && request.conversation.is_none() {
+                "an `item_reference` can only name an item of the turns before, by `previous_response_id` or \
+                 `conversation`"
+                    .to_owned()
+            } else {
+                format!("there is no item `{id}` in the turns before")
+            };
+            return Err(ApiError::parameter(format!("input[{i}]"), message));
         }
         items.push(item);
     }
     request.input = items;
     Ok(())
+}
+
+/// The items of a response and of all those before it.
+async fn chain(app: &App, workspace_id: i64, id: &str) -> ApiResult<Vec<Item>> {
+    let turns = app.store.get_chain(workspace_id, id, MAX_TURNS).await?;
+    let Some(oldest) = turns.last() else { return Err(missing(id)) };
+    if let Some(previous) = &oldest.previous_response_id {
+        return Err(if turns.len() == MAX_TURNS as usize {
+            ApiError::parameter("previous_response_id", "the chain of responses is too long")
+        } else {
+            missing(previous)
+        });
+    }
+    let mut items = match &oldest.conversation_id {
+        Some(conversation) => before_turn(app, workspace_id, conversation, oldest).await?,
+        None => Vec::new(),
+    };
+    for turn in turns.iter().rev() {
+        items.extend(items_of(turn)?);
+    }
+    Ok(items)
+}
+
+/// What stood in a conversation before the response that the chain begins with. Nothing, if the
+/// conversation or those items have been deleted.
+async fn before_turn(app: &App, workspace_id: i64, conversation: &str, turn: &StoredResponse) -> ApiResult<Vec<Item>> {
+    let Some(items) = app.store.get_conversation_items(workspace_id, conversation).await? else {
+        return Ok(Vec::new());
+    };
+    let own: Vec<Item> = items_of(turn)?;
+    let first = items.iter().position(|item| own.iter().any(|known| known.id() == Some(&item.id)));
+    conversation::parse(items.get(..first.unwrap_or(0)).unwrap_or_default())
 }
 
 fn missing(id: &str) -> ApiError {
@@ -62,6 +117,10 @@ fn missing(id: &str) -> ApiError {
 fn items_of(turn: &StoredResponse) -> ApiResult<Vec<Item>> {
     let input: Vec<Value> = serde_json::from_slice(&turn.input).map_err(|e| ApiError::internal(&e))?;
     let mut body: Value = serde_json::from_slice(&turn.body).map_err(|e| ApiError::internal(&e))?;
+    if matches!(body["status"].as_str(), Some("queued" | "in_progress")) {
+        let message = format!("the response `{}` is still being made: wait for its end to go on from it", turn.id);
+        return Err(ApiError::parameter("previous_response_id", message));
+    }
     let output = match body.get_mut("output").map(Value::take) {
         Some(Value::Array(output)) => output,
         _ => Vec::new(),

@@ -1,8 +1,11 @@
 //! The life of a request, from a parsed request to what is delivered. Every surface passes through
 //! [`run`]; a surface is a codec at the two ends.
 
+pub(crate) mod background;
+pub(crate) mod conversation;
 mod dispatch;
 mod embeddings;
+mod estimate;
 mod history;
 mod plain;
 mod plan;
@@ -12,16 +15,18 @@ mod stream;
 mod walk;
 
 pub(crate) use embeddings::embed;
+pub(crate) use estimate::estimate_input_tokens;
 pub(crate) use plan::explain;
 pub(crate) use stream::{EventCodec, ResponseStream};
 
 use crate::app::App;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult};
+use background::Prepared;
 use bytes::Bytes;
 use record::Record;
 use std::sync::Arc;
-use tokenrouter_protocol::{Request, Response};
+use tokenrouter_protocol::{Assembler, Request, Response};
 
 /// What goes out, and what the headers tell.
 pub(crate) struct Delivery {
@@ -50,7 +55,18 @@ pub(crate) async fn run(
     codec: Box<dyn EventCodec>,
 ) -> ApiResult<Delivery> {
     let mut record = Record::begin(Arc::clone(app), caller, request_id, &request);
-    match road(caller, &mut record, request).await {
+    let result = match prepare(caller, &mut record, request).await {
+        Ok(prepared) if prepared.request.background => match background::start(record, prepared, codec).await {
+            Ok(delivery) => return Ok(delivery),
+            Err((returned, error)) => {
+                record = returned;
+                return Err(refuse(&mut record, error, request_id).await);
+            }
+        },
+        Ok(prepared) => answer(&mut record, prepared).await,
+        Err(error) => Err(error),
+    };
+    match result {
         Ok(Ready::Plain { response, body }) => {
             let (provider, model) = (record.told.provider.clone(), record.told.model.clone());
             Ok(Delivery { provider, model, body: DeliveryBody::Plain(response, body) })
@@ -60,12 +76,14 @@ pub(crate) async fn run(
             let stream = ResponseStream::new(record, *start, codec);
             Ok(Delivery { provider, model, body: DeliveryBody::Stream(Box::new(stream)) })
         }
-        Err(error) => {
-            let error = error.with_request_id(request_id);
-            record.settle_failure(&error).await;
-            Err(error)
-        }
+        Err(error) => Err(refuse(&mut record, error, request_id).await),
     }
+}
+
+async fn refuse(record: &mut Record, error: ApiError, request_id: &str) -> ApiError {
+    let error = error.with_request_id(request_id);
+    record.settle_failure(&error).await;
+    error
 }
 
 enum Ready {
@@ -73,19 +91,29 @@ enum Ready {
     Stream(Box<stream::Start>),
 }
 
-async fn road(caller: &Caller, record: &mut Record, mut request: Request) -> ApiResult<Ready> {
-    refuse_what_is_not_there_yet(&request)?;
+/// Stages 3 to 6.
+async fn prepare(caller: &Caller, record: &mut Record, mut request: Request) -> ApiResult<Prepared> {
+    if request.background && !request.store {
+        let message = "a response in the background is kept until it is asked for: it needs `store`";
+        return Err(ApiError::parameter("background", message));
+    }
     let app = Arc::clone(&record.app);
     // Rules look at what the caller says now, not at the turns before.
     let facts = plan::Facts::of(&request);
-    let own_input = request.input.len();
-    history::expand(&app.store, caller.workspace_id, &mut request).await?;
+    let history = history::expand(&app, caller.workspace_id, &mut request).await?;
+    record.lease = history.lease;
     let plan = plan::decide(&app, &caller.rules.routing, &request, &facts)?;
     record.planned(&plan);
     screen::prompt(&caller.rules.firewall, &mut request, &mut record.tally)?;
-    let first_own = request.input.len() - own_input;
-    record.keep_input(&request, first_own);
+    record.keep_input(&request, history.first_own);
     let screen = screen::ResponseScreen::new(Arc::clone(&caller.rules.firewall), &request);
+    Ok(Prepared { request, plan, screen })
+}
+
+/// Stage 7, and what comes after it.
+async fn answer(record: &mut Record, prepared: Prepared) -> ApiResult<Ready> {
+    let Prepared { request, plan, screen } = prepared;
+    let app = Arc::clone(&record.app);
     let answered = match dispatch::dispatch(&app, &plan.targets, &request, record).await {
         Ok(answered) => answered,
         Err(mut error) => {
@@ -98,19 +126,8 @@ async fn road(caller: &Caller, record: &mut Record, mut request: Request) -> Api
     match answered.answer {
         dispatch::Answered::Plain(events) => plain::finish(record, &request, screen, events).await,
         dispatch::Answered::Stream { first, events, decoder } => {
-            let response = record.begin_response(&request);
-            Ok(Ready::Stream(Box::new(stream::Start { response, screen, first, events, decoder })))
+            let assembler = Assembler::new(record.begin_response(&request));
+            Ok(Ready::Stream(Box::new(stream::Start { assembler, screen, first, events, decoder, stop: None })))
         }
     }
-}
-
-fn refuse_what_is_not_there_yet(request: &Request) -> ApiResult<()> {
-    if request.background {
-        return Err(ApiError::parameter("background", "`background` is not supported by this version"));
-    }
-    if request.conversation.is_some() {
-        let message = "`conversation` is not supported by this version; use `previous_response_id`";
-        return Err(ApiError::parameter("conversation", message));
-    }
-    Ok(())
 }

@@ -198,15 +198,16 @@ fn needs(request: &Request, facts: &Facts, guess: TaskGuess) -> Needs {
                 .reasoning
                 .as_ref()
                 .is_some_and(|r| r.effort.as_deref().is_some_and(|effort| effort != "none" && effort != "minimal")),
-        // Four bytes a token is what English text comes to.
-        input_tokens_estimate: ((bytes + other) / 4) as u64,
+        input_tokens_estimate: ((bytes + other) / BYTES_PER_TOKEN) as u64,
         max_output_tokens: request.max_output_tokens.filter(|_| !wishes),
         task: guess.task,
     }
 }
 
+/// What English text comes to.
+pub(super) const BYTES_PER_TOKEN: usize = 4;
 /// A middling figure between what providers count for a small and for a large picture.
-const IMAGE_TOKENS: usize = 800;
+pub(super) const IMAGE_TOKENS: usize = 800;
 
 fn select_error(error: SelectError, asked: &str) -> ApiError {
     let message = error.to_string();

@@ -3,6 +3,7 @@
 //!
 //! **A record is settled exactly once**, also when the caller goes away: then dropping it does it.
 
+use super::conversation::{self, Lease};
 use super::dispatch::Dispatched;
 use super::plan::Plan;
 use crate::app::App;
@@ -18,7 +19,7 @@ use tokenrouter_firewall::{Action, Tally};
 use tokenrouter_protocol::{Item, Object, Request, Response, Usage, new_ordered_id};
 use tokenrouter_providers::Loss;
 use tokenrouter_routing::{Mode, Price};
-use tokenrouter_store::{LedgerEntry, StoredResponse};
+use tokenrouter_store::{ConversationTurn, LedgerEntry, StoredResponse};
 
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -121,6 +122,11 @@ pub(super) struct Record {
     previous_response_id: Option<String>,
     stream: bool,
     store: bool,
+    /// Held until the response is recorded.
+    pub lease: Option<Lease>,
+    conversation_id: Option<String>,
+    /// What the conversation gets when the response is complete: its input, then its output.
+    turn: Vec<Item>,
     input: Bytes,
     price: Option<Price>,
     pub usage: Option<Usage>,
@@ -145,6 +151,9 @@ impl Record {
             previous_response_id: request.previous_response_id.clone(),
             stream: request.stream,
             store: request.store,
+            lease: None,
+            conversation_id: request.conversation.clone(),
+            turn: Vec::new(),
             input: Bytes::new(),
             price: None,
             usage: None,
@@ -162,13 +171,18 @@ impl Record {
 
     /// Keeps the request's own input items, as screened, for later turns.
     pub fn keep_input(&mut self, request: &Request, first_own: usize) {
-        if !self.store {
+        if !self.store && self.lease.is_none() {
             return;
         }
         let own = request.input.get(first_own..).unwrap_or_default();
         let mut items: Vec<Item> = own.to_vec();
         items.iter_mut().for_each(Item::ensure_id);
-        self.input = serde_json::to_vec(&items).unwrap_or_default().into();
+        if self.store {
+            self.input = serde_json::to_vec(&items).unwrap_or_default().into();
+        }
+        if self.lease.is_some() {
+            self.turn = items;
+        }
     }
 
     pub fn chosen(&mut self, dispatched: &Dispatched) {
@@ -200,6 +214,36 @@ impl Record {
         response
     }
 
+    pub fn workspace_id(&self) -> i64 {
+        self.workspace_id
+    }
+
+    /// Says in the response who answers it, once that is known.
+    pub fn describe(&self, response: &mut Response) {
+        response.model.clone_from(&self.told.model);
+        self.tell(response);
+    }
+
+    /// Stores how far the response is, durably; gives it as JSON.
+    pub async fn store_unfinished(&self, response: &Response) -> ApiResult<Bytes> {
+        let body: Bytes = serde_json::to_vec(response).map_err(|e| ApiError::internal(&e))?.into();
+        let stored = self.stored(body.clone(), self.input.clone());
+        self.app.store.put_unfinished_response(self.key_id, stored).await?;
+        Ok(body)
+    }
+
+    fn stored(&self, body: Bytes, input: Bytes) -> StoredResponse {
+        StoredResponse {
+            id: self.response_id.clone(),
+            workspace_id: self.workspace_id,
+            created_at_ms: self.created_at_ms,
+            previous_response_id: self.previous_response_id.clone(),
+            conversation_id: self.conversation_id.clone(),
+            body,
+            input,
+        }
+    }
+
     /// Writes what is known by now into the response.
     fn tell(&self, response: &mut Response) {
         response.tokenrouter = serde_json::to_value(&self.told).unwrap_or_default();
@@ -209,6 +253,9 @@ impl Record {
     /// Takes in what is known at the end, and writes it into the response.
     pub fn conclude(&mut self, response: &mut Response) {
         self.usage = response.usage;
+        if self.lease.is_some() {
+            self.turn.extend(response.output.iter().cloned());
+        }
         self.gather();
         self.tell(response);
     }
@@ -248,18 +295,28 @@ impl Record {
     /// durable.
     pub async fn settle(&mut self, outcome: Outcome, error: Option<&ApiError>, body: Option<Bytes>) -> ApiResult<()> {
         let entry = self.entry(outcome, error);
-        let stored = body.filter(|_| self.store).map(|body| StoredResponse {
-            id: self.response_id.clone(),
-            workspace_id: self.workspace_id,
-            created_at_ms: self.created_at_ms,
-            previous_response_id: self.previous_response_id.clone(),
-            conversation_id: None,
-            body,
-            input: std::mem::take(&mut self.input),
-        });
+        let input = std::mem::take(&mut self.input);
+        let stored = body.filter(|_| self.store).map(|body| self.stored(body, input));
+        let turn = self.turn(outcome)?;
         self.settled = true;
-        let recorded = self.app.store.record(entry, stored).await;
+        let recorded = match turn {
+            Some(turn) => self.app.store.record_turn(entry, stored, turn).await,
+            None => self.app.store.record(entry, stored).await,
+        };
+        // Whoever reads the last event may send the next request at once.
+        self.lease = None;
         recorded.map_err(ApiError::from)
+    }
+
+    /// What goes into the conversation: all of the turn, or nothing if there was no answer.
+    fn turn(&mut self, outcome: Outcome) -> ApiResult<Option<ConversationTurn>> {
+        let Some(lease) = &self.lease else { return Ok(None) };
+        if !matches!(outcome, Outcome::Completed | Outcome::Incomplete) {
+            return Ok(None);
+        }
+        let items = std::mem::take(&mut self.turn);
+        let items = items.into_iter().map(conversation::kept).collect::<ApiResult<Vec<_>>>()?;
+        Ok(Some(ConversationTurn { conversation_id: lease.conversation_id().to_owned(), items }))
     }
 
     /// For a request that ends in an error before its answer begins.

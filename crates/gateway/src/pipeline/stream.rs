@@ -5,6 +5,7 @@
 //! connection to the provider and records what was used. **The last event goes out only when the
 //! ledger has the request.**
 
+use super::background::{StopSignal, stopped};
 use super::dispatch::garbage;
 use super::plain::outcome;
 use super::record::{Outcome, Record};
@@ -17,7 +18,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
-use tokenrouter_protocol::{Assembler, Ending, ModelEvent, Response, ResponseEvent};
+use tokenrouter_protocol::{Assembler, Ending, ModelEvent, ResponseEvent};
 use tokenrouter_providers::StreamDecoder;
 use tokenrouter_upstream::{EventStream, Failure};
 
@@ -32,11 +33,13 @@ pub(crate) trait EventCodec: Send {
 
 /// What a stream begins with.
 pub(super) struct Start {
-    pub response: Response,
+    pub assembler: Assembler,
     pub screen: ResponseScreen,
     pub first: Vec<ModelEvent>,
     pub events: Box<EventStream>,
     pub decoder: Box<StreamDecoder>,
+    /// For a response that can be told to stop.
+    pub stop: Option<StopSignal>,
 }
 
 /// The body of a streamed response.
@@ -48,9 +51,10 @@ impl ResponseStream {
             record,
             codec,
             screen: start.screen,
-            assembler: Assembler::new(start.response),
+            assembler: start.assembler,
             events: start.events,
             decoder: start.decoder,
+            stop: start.stop,
             decoded: start.first,
             screened: Vec::new(),
             out: Vec::new(),
@@ -59,9 +63,14 @@ impl ResponseStream {
             over: None,
             first_at: Instant::now(),
         };
-        Self(Box::pin(futures_util::stream::unfold(run, |mut run| async move {
-            run.next().await.map(|bytes| (Ok(bytes), run))
-        })))
+        Self::of(futures_util::stream::unfold(
+            run,
+            |mut run| async move { run.next().await.map(|bytes| (Ok(bytes), run)) },
+        ))
+    }
+
+    pub(super) fn of(stream: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static) -> Self {
+        Self(Box::pin(stream))
     }
 }
 
@@ -80,6 +89,7 @@ struct Run {
     assembler: Assembler,
     events: Box<EventStream>,
     decoder: Box<StreamDecoder>,
+    stop: Option<StopSignal>,
     decoded: Vec<ModelEvent>,
     screened: Vec<ModelEvent>,
     out: Vec<ResponseEvent>,
@@ -91,7 +101,7 @@ struct Run {
 }
 
 /// Why the answer is over.
-enum Over {
+pub(super) enum Over {
     Ending(Ending),
     Error(Outcome, ApiError),
 }
@@ -133,7 +143,12 @@ impl Run {
                     return self.end_with(over, bytes).await;
                 }
             }
-            let step = match self.events.next().await {
+            let event = tokio::select! {
+                biased;
+                stop = stopped(&mut self.stop) => return self.end_with(stop.over(), bytes).await,
+                event = self.events.next() => event,
+            };
+            let step = match event {
                 Ok(Some(event)) => self.decoder.event(&event.name, &event.data, &mut self.decoded).map_err(garbage),
                 Ok(None) => self.decoder.end(&mut self.decoded).map_err(garbage).and_then(|()| {
                     let over =
@@ -194,46 +209,11 @@ impl Run {
         Over::Error(Outcome::Failed, ApiError::provider(&self.record.told.provider, failure))
     }
 
-    /// Ends the response, records it, and only then lets its last event out.
     async fn finish(&mut self, over: Over, bytes: &mut Vec<u8>) {
         self.ended = true;
-        let (ending, outcome, error) = match over {
-            Over::Ending(ending) => {
-                let outcome = match &ending {
-                    Ending::Finished(reason) => outcome(*reason),
-                    Ending::Failed(_) => Outcome::Failed,
-                };
-                (ending, outcome, None)
-            }
-            Over::Error(outcome, error) => {
-                let error = error.with_request_id(&self.record.told.request_id);
-                (Ending::Failed(Box::new(error.body())), outcome, Some(error))
-            }
-        };
-        self.assembler.end(ending, now_ms() / 1_000, &mut self.out);
-        let Some(mut last) = self.out.pop() else { return };
-        let mut body = Bytes::new();
-        if let Some(response) = last.response_mut() {
-            self.record.conclude(response);
-            body = serde_json::to_vec(response).unwrap_or_default().into();
-        }
         self.observe();
-        self.write_out(bytes);
-        let failed = error.as_ref().is_some_and(|error| error.code != Code::FirewallBlocked);
-        if let Err(trouble) = self.record.settle(outcome, error.as_ref(), Some(body)).await
-            && !failed
-            && let Some(response) = last.response_mut()
-        {
-            // What is not recorded must not look complete.
-            let trouble = trouble.with_request_id(&self.record.told.request_id);
-            response.status = tokenrouter_protocol::ResponseStatus::Failed;
-            response.completed_at = None;
-            response.error = Some(trouble.body());
-            last.turn_into_failure();
-        }
-        self.out.push(last);
-        self.write_out(bytes);
-        self.codec.end(bytes);
+        let out = std::mem::take(&mut self.out);
+        finish(&mut self.record, &mut self.assembler, &mut *self.codec, out, over, bytes).await;
     }
 
     fn write_out(&mut self, bytes: &mut Vec<u8>) {
@@ -250,4 +230,52 @@ impl Run {
         let (provider, model) = (&self.record.told.provider, &self.record.model_id);
         self.record.app.latency.observe(provider, model, None, Some(per_second));
     }
+}
+
+/// Ends the response, records it, and only then lets its last event out; `out` are the events that come
+/// before.
+pub(super) async fn finish(
+    record: &mut Record,
+    assembler: &mut Assembler,
+    codec: &mut dyn EventCodec,
+    mut out: Vec<ResponseEvent>,
+    over: Over,
+    bytes: &mut Vec<u8>,
+) {
+    let (ending, outcome, error) = match over {
+        Over::Ending(ending) => {
+            let outcome = match &ending {
+                Ending::Finished(reason) => outcome(*reason),
+                Ending::Cancelled => Outcome::Cancelled,
+                Ending::Failed(_) => Outcome::Failed,
+            };
+            (ending, outcome, None)
+        }
+        Over::Error(outcome, error) => {
+            let error = error.with_request_id(&record.told.request_id);
+            (Ending::Failed(Box::new(error.body())), outcome, Some(error))
+        }
+    };
+    assembler.end(ending, now_ms() / 1_000, &mut out);
+    let Some(mut last) = out.pop() else { return };
+    let mut body = Bytes::new();
+    if let Some(response) = last.response_mut() {
+        record.conclude(response);
+        body = serde_json::to_vec(response).unwrap_or_default().into();
+    }
+    out.iter().for_each(|event| codec.event(event, bytes));
+    let failed = error.as_ref().is_some_and(|error| error.code != Code::FirewallBlocked);
+    if let Err(trouble) = record.settle(outcome, error.as_ref(), Some(body)).await
+        && !failed
+        && let Some(response) = last.response_mut()
+    {
+        // What is not recorded must not look complete.
+        let trouble = trouble.with_request_id(&record.told.request_id);
+        response.status = tokenrouter_protocol::ResponseStatus::Failed;
+        response.completed_at = None;
+        response.error = Some(trouble.body());
+        last.turn_into_failure();
+    }
+    codec.event(&last, bytes);
+    codec.end(bytes);
 }

@@ -101,7 +101,11 @@ impl Stream {
         let event: Value = serde_json::from_str(data).map_err(|e| DecodeError::of(&e, "not a message's event"))?;
         let key = event["index"].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
         match event["type"].as_str().unwrap_or(name) {
-            "message_start" => self.start(&event["message"], out),
+            "message_start" => {
+                self.start(&event["message"], out);
+                // What the prompt cost is known from here on, whatever becomes of the answer.
+                out.push(ModelEvent::Usage(self.usage));
+            }
             "content_block_start" => self.begin(key, &event["content_block"], translation, out),
             "content_block_delta" => self.delta(key, &event["delta"], out),
             "content_block_stop" => self.stop(key, translation, out),

@@ -73,7 +73,8 @@ async fn record_together(database: &Database, records: Vec<(LedgerEntry, Option<
         Ok(())
     });
     let queue = async {
-        let waiting: Vec<_> = records.into_iter().map(|(entry, response)| database.record(entry, response)).collect();
+        let waiting: Vec<_> =
+            records.into_iter().map(|(entry, response)| database.record(entry, response, None)).collect();
         release.send(()).unwrap();
         let mut outcomes = Vec::new();
         for record in waiting {
@@ -107,7 +108,7 @@ async fn a_full_disk_is_everyones_error_and_writing_goes_on_when_there_is_room()
         connection.pragma_update_and_check(None, "max_page_count", 1_000_000, |_| Ok(()))
     })
     .await;
-    let record = database.record(entry("after", String::new()), None);
+    let record = database.record(entry("after", String::new()), None, None);
     assert_eq!(record.await, Ok(()));
     assert_eq!(entries(&database).await, 1);
 }
@@ -126,7 +127,7 @@ async fn a_database_that_stays_busy_is_unavailable_until_it_is_free() {
     // Reading is not writing.
     assert_eq!(entries(&database).await, 0);
     other.execute_batch("ROLLBACK").unwrap();
-    let record = database.record(entry("after", String::new()), None);
+    let record = database.record(entry("after", String::new()), None, None);
     assert_eq!(record.await, Ok(()));
 }
 
@@ -155,7 +156,7 @@ async fn a_job_that_panics_is_an_error_and_the_writer_goes_on() {
     let database = open(&folder);
     let panicked = database.write::<(), _>(|_| panic!("on purpose")).await;
     assert!(matches!(panicked, Err(StoreError::Unavailable { .. })));
-    let record = database.record(entry("after", String::new()), None);
+    let record = database.record(entry("after", String::new()), None, None);
     assert_eq!(record.await, Ok(()));
 }
 

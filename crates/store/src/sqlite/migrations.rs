@@ -13,8 +13,11 @@ struct Migration {
 }
 
 /// In order; the version of a schema is how many of these it has had. Only ever appended to.
-const MIGRATIONS: &[Migration] =
-    &[Migration { name: "0001_initial", sql: include_str!("../../../../migrations/sqlite/0001_initial.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { name: "0001_initial", sql: include_str!("../../../../migrations/sqlite/0001_initial.sql") },
+    Migration { name: "0002_conversations", sql: include_str!("../../../../migrations/sqlite/0002_conversations.sql") },
+    Migration { name: "0003_background", sql: include_str!("../../../../migrations/sqlite/0003_background.sql") },
+];
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
     apply(connection, MIGRATIONS)

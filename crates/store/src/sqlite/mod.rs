@@ -8,6 +8,7 @@ pub(crate) mod api_keys;
 pub(crate) mod bootstrap;
 mod checkpointer;
 mod connection;
+pub(crate) mod conversations;
 mod convert;
 pub(crate) mod firewall_rules;
 mod gather;
@@ -30,6 +31,7 @@ use rusqlite::{Connection, Transaction};
 use self::checkpointer::Checkpointer;
 use self::readers::Readers;
 use self::writer::{RecordJob, Writer};
+use crate::conversations::ConversationTurn;
 use crate::error::{Result, StoreError};
 use crate::ledger::{LedgerEntry, StoredResponse};
 use crate::url::DatabaseUrl;
@@ -91,8 +93,9 @@ impl Database {
         &self,
         entry: LedgerEntry,
         response: Option<StoredResponse>,
+        turn: Option<ConversationTurn>,
     ) -> impl Future<Output = Result<()>> + Send + use<> {
-        self.writer.record(RecordJob { entry, response })
+        self.writer.record(RecordJob { entry, response, turn })
     }
 
     /// Writes what is queued, brings the WAL home and closes.

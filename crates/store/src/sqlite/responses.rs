@@ -1,7 +1,7 @@
 //! Stored responses.
 
 use bytes::Bytes;
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, Row, params};
 
 use super::convert::unsigned;
 use crate::ledger::StoredResponse;
@@ -17,7 +17,8 @@ impl<'c> Inserter<'c> {
                      workspace_id, id, previous_response_id, conversation_id, created_at_ms, body,
                      input
                  ) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-                 ON CONFLICT (workspace_id, id) DO NOTHING",
+                 ON CONFLICT (workspace_id, id) DO UPDATE SET body = excluded.body, running_for_key = NULL
+                 WHERE running_for_key IS NOT NULL",
             )
             .map(Self)
     }
@@ -37,6 +38,42 @@ impl<'c> Inserter<'c> {
     }
 }
 
+/// Writes a response that is not finished, or how far it is by now. One that is finished stays as it is.
+pub(crate) fn put_unfinished(connection: &Connection, key_id: i64, response: &StoredResponse) -> Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO responses (
+                 workspace_id, id, previous_response_id, conversation_id, created_at_ms, body, input,
+                 running_for_key
+             ) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             ON CONFLICT (workspace_id, id) DO UPDATE SET body = excluded.body
+             WHERE running_for_key IS NOT NULL",
+        )?
+        .execute(params![
+            response.workspace_id,
+            response.id,
+            response.previous_response_id,
+            response.conversation_id,
+            response.created_at_ms,
+            &*response.body,
+            &*response.input,
+            key_id,
+        ])
+        .map(drop)
+}
+
+/// With the key that asked for each.
+pub(crate) fn unfinished(connection: &Connection) -> Result<Vec<(i64, StoredResponse)>> {
+    connection
+        .prepare_cached(
+            "SELECT id, workspace_id, created_at_ms, previous_response_id, conversation_id, body, input,
+                    running_for_key
+             FROM responses WHERE running_for_key IS NOT NULL ORDER BY seq",
+        )?
+        .query_map([], |row| Ok((row.get(7)?, response(row)?)))?
+        .collect()
+}
+
 pub(crate) fn get(connection: &Connection, workspace_id: i64, id: &str) -> Result<Option<StoredResponse>> {
     connection
         .prepare_cached(
@@ -44,18 +81,39 @@ pub(crate) fn get(connection: &Connection, workspace_id: i64, id: &str) -> Resul
                     input
              FROM responses WHERE workspace_id = ?1 AND id = ?2",
         )?
-        .query_row(params![workspace_id, id], |row| {
-            Ok(StoredResponse {
-                id: row.get(0)?,
-                workspace_id: row.get(1)?,
-                created_at_ms: row.get(2)?,
-                previous_response_id: row.get(3)?,
-                conversation_id: row.get(4)?,
-                body: Bytes::from(row.get::<_, Vec<u8>>(5)?),
-                input: Bytes::from(row.get::<_, Vec<u8>>(6)?),
-            })
-        })
+        .query_row(params![workspace_id, id], response)
         .optional()
+}
+
+/// In one query, however long the chain is.
+pub(crate) fn chain(connection: &Connection, workspace_id: i64, id: &str, limit: u32) -> Result<Vec<StoredResponse>> {
+    connection
+        .prepare_cached(
+            "WITH RECURSIVE chain (depth, seq, previous) AS (
+                 SELECT 1, seq, previous_response_id FROM responses WHERE workspace_id = ?1 AND id = ?2
+                 UNION ALL
+                 SELECT depth + 1, r.seq, r.previous_response_id
+                 FROM chain JOIN responses r ON r.workspace_id = ?1 AND r.id = chain.previous
+                 WHERE depth < ?3
+             )
+             SELECT r.id, r.workspace_id, r.created_at_ms, r.previous_response_id, r.conversation_id, r.body,
+                    r.input
+             FROM chain JOIN responses r ON r.seq = chain.seq ORDER BY chain.depth",
+        )?
+        .query_map(params![workspace_id, id, limit], response)?
+        .collect()
+}
+
+fn response(row: &Row<'_>) -> Result<StoredResponse> {
+    Ok(StoredResponse {
+        id: row.get(0)?,
+        workspace_id: row.get(1)?,
+        created_at_ms: row.get(2)?,
+        previous_response_id: row.get(3)?,
+        conversation_id: row.get(4)?,
+        body: Bytes::from(row.get::<_, Vec<u8>>(5)?),
+        input: Bytes::from(row.get::<_, Vec<u8>>(6)?),
+    })
 }
 
 pub(crate) fn delete(connection: &Connection, workspace_id: i64, id: &str) -> Result<bool> {

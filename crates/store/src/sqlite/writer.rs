@@ -19,7 +19,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::checkpointer::Checkpointer;
 use super::gather::Gather;
-use super::{ledger, responses};
+use super::{conversations, ledger, responses};
+use crate::conversations::ConversationTurn;
 use crate::error::{Result, StoreError};
 use crate::ledger::{LedgerEntry, StoredResponse};
 
@@ -32,16 +33,18 @@ const UNIT_BYTES: usize = 1024;
 const BATCH_RECORDS: usize = 512;
 const BATCH_UNITS: usize = 8_192;
 
-/// What one request leaves behind: both or neither are written.
+/// What one request leaves behind: all or nothing of it is written.
 pub(super) struct RecordJob {
     pub entry: LedgerEntry,
     pub response: Option<StoredResponse>,
+    pub turn: Option<ConversationTurn>,
 }
 
 impl RecordJob {
     fn units(&self) -> u32 {
         let response = self.response.as_ref().map_or(0, StoredResponse::weight);
-        let units = 1 + (self.entry.weight() + response) / UNIT_BYTES;
+        let turn = self.turn.as_ref().map_or(0, ConversationTurn::weight);
+        let units = 1 + (self.entry.weight() + response + turn) / UNIT_BYTES;
         // A record heavier than the whole queue is let in alone.
         u32::try_from(units).unwrap_or(u32::MAX).min(QUEUE_UNITS)
     }
@@ -278,6 +281,9 @@ fn insert_batch(connection: &mut Connection, jobs: &mut UnboundedReceiver<Job>, 
             if let Some(response) = &queued.job.response {
                 bodies.insert(response)?;
             }
+            if let Some(turn) = &queued.job.turn {
+                conversations::add_turn(&transaction, queued.job.entry.workspace_id, turn)?;
+            }
             written += 1;
             if written == batch.records.len() {
                 batch.take_next(jobs);
@@ -293,6 +299,9 @@ fn insert_one(connection: &mut Connection, job: &RecordJob) -> Result<()> {
     ledger::Inserter::prepare(&transaction)?.insert(&job.entry)?;
     if let Some(response) = &job.response {
         responses::Inserter::prepare(&transaction)?.insert(response)?;
+    }
+    if let Some(turn) = &job.turn {
+        conversations::add_turn(&transaction, job.entry.workspace_id, turn)?;
     }
     transaction.commit()?;
     Ok(())

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bootstrap;
+mod conversations;
 mod durability;
 mod files;
 mod firewall_rules;

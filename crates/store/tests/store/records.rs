@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokenrouter_store::{LedgerEntry, Store, StoreError};
+use tokenrouter_store::{LedgerEntry, Store, StoreError, StoredResponse};
 
 use crate::{TestStore, entry, response};
 
@@ -182,4 +182,32 @@ async fn a_store_in_memory_does_all_the_same() {
     assert_eq!(found, Some(response(ws, "resp")));
     assert_eq!(store.snapshot().await.unwrap().keys, []);
     store.close().await;
+}
+
+#[tokio::test]
+async fn an_unfinished_response_is_written_again_until_it_is_finished() {
+    let store = TestStore::open().await;
+    let (ws, other) = (store.workspace().await, store.workspace().await);
+    let put = async |key, owner, body: &str| {
+        let response = StoredResponse { body: body.to_owned().into(), ..response(owner, "resp") };
+        store.put_unfinished_response(key, response).await.unwrap();
+    };
+    let body = async || store.get_response(ws.workspace_id, "resp").await.unwrap().unwrap().body;
+    put(7, ws, "queued").await;
+    put(8, other, "another workspace's").await;
+    put(7, ws, "in progress").await;
+    assert_eq!(body().await, "in progress");
+    let unfinished = store.unfinished_responses().await.unwrap();
+    assert_eq!(
+        unfinished.iter().map(|(key, found)| (*key, found.workspace_id)).collect::<Vec<_>>(),
+        [(7, ws.workspace_id), (8, other.workspace_id)]
+    );
+    let last = StoredResponse { body: "finished".into(), ..response(ws, "resp") };
+    store.record(entry(ws, "req", 1), Some(last)).await.unwrap();
+    assert_eq!(body().await, "finished");
+    put(7, ws, "too late").await;
+    let again = StoredResponse { body: "once more".into(), ..response(ws, "resp") };
+    store.record(entry(ws, "req_2", 2), Some(again)).await.unwrap();
+    assert_eq!(body().await, "finished");
+    assert_eq!(store.unfinished_responses().await.unwrap().len(), 1);
 }

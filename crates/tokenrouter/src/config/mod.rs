@@ -100,6 +100,7 @@ fn settings(layers: &Layers, providers: Vec<ProviderOptions>, mistakes: &mut Vec
         providers,
         max_body_bytes: bytes(count("server", "max_body_bytes", 1_024)),
         max_answer_bytes: bytes(count("upstream", "max_answer_bytes", 1_024)),
+        max_background: bytes(count("server", "max_background_responses", 0)),
         max_attempts: bytes(count("upstream", "max_attempts", 1)),
         time,
     };

@@ -1,0 +1,63 @@
+//! How long a prompt is, about: `POST /v1/responses/input_tokens`.
+//!
+//! An estimate, and said to be one: each provider cuts text into tokens in a way of its own, and which of
+//! them would answer is not decided here. It counts all that would be sent, history included.
+
+use super::history;
+use super::plan::{BYTES_PER_TOKEN, IMAGE_TOKENS};
+use crate::app::App;
+use crate::auth::Caller;
+use crate::error::{ApiError, ApiResult};
+use tokenrouter_protocol::{Item, OutputValue, Part, Request, TextFormat};
+
+/// What stands around a message on its way to a model.
+const TOKENS_PER_ITEM: usize = 4;
+
+/// # Errors
+/// As for the request itself, where its history is concerned.
+pub(crate) async fn estimate_input_tokens(app: &App, caller: &Caller, mut request: Request) -> ApiResult<usize> {
+    history::prepend_turns(app, caller.workspace_id, &mut request).await?;
+    let mut bytes = request.instructions.as_deref().map_or(0, str::len);
+    for tool in &request.tools {
+        bytes += json_len(tool)?;
+    }
+    if let TextFormat::JsonSchema { schema, .. } = &request.text.format {
+        bytes += json_len(schema)?;
+    }
+    for item in &request.input {
+        bytes += item_bytes(item)?;
+    }
+    Ok(bytes.div_ceil(BYTES_PER_TOKEN) + TOKENS_PER_ITEM * request.input.len())
+}
+
+fn json_len(value: &impl serde::Serialize) -> ApiResult<usize> {
+    serde_json::to_string(value).map(|json| json.len()).map_err(|e| ApiError::internal(&e))
+}
+
+fn item_bytes(item: &Item) -> ApiResult<usize> {
+    Ok(match item {
+        Item::Message(message) => parts_bytes(&message.content)?,
+        Item::FunctionCall(call) => call.name.len() + call.arguments.len(),
+        Item::FunctionCallOutput(output) => match &output.output {
+            OutputValue::Text(text) => text.len(),
+            OutputValue::Parts(parts) => parts_bytes(parts)?,
+        },
+        Item::Reasoning(reasoning) => reasoning.summary.iter().chain(&reasoning.content).map(String::len).sum(),
+        Item::Reference(_) => 0,
+        Item::Other(object) => json_len(object)?,
+    })
+}
+
+fn parts_bytes(parts: &[Part]) -> ApiResult<usize> {
+    let mut bytes = 0;
+    for part in parts {
+        bytes += match part {
+            Part::Text { text, .. } | Part::Refusal { text } => text.len(),
+            Part::Image { .. } => BYTES_PER_TOKEN * IMAGE_TOKENS,
+            // Base64, of which a good part is not text.
+            Part::File { file_data, .. } => file_data.as_deref().map_or(0, str::len) / 2,
+            Part::Other(object) => json_len(object)?,
+        };
+    }
+    Ok(bytes)
+}

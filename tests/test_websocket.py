@@ -1,0 +1,261 @@
+"""/v1/responses over WebSocket: the official client's `connect`, and a plain client for what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+import gateway_process as gp
+import httpx
+import openai
+import pytest
+from errors import check_envelope
+from open_responses import check, check_event
+from response_stream import LAST, check_order, events, text_of
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+MODELS = ["openai/gpt-4o", "anthropic/claude-sonnet-4-5"]
+
+
+def socket(gateway: gp.Gateway, key: str, **options: Any) -> ClientConnection:
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    url = gateway.url.replace("http://", "ws://") + "/v1/responses"
+    return connect(url, additional_headers=headers, proxy=None, **options)
+
+
+def ask(ws: ClientConnection, **body: Any) -> None:
+    ws.send(json.dumps({"type": "response.create"} | body))
+
+
+def receive(ws: ClientConnection) -> dict[str, Any]:
+    message = ws.recv(timeout=30)
+    assert isinstance(message, str), "events are text messages"
+    event: dict[str, Any] = json.loads(message)
+    return event
+
+
+def answer(ws: ClientConnection) -> list[dict[str, Any]]:
+    """The events of one response."""
+    stream = [receive(ws)]
+    while stream[-1]["type"] not in LAST | {"error"}:
+        stream.append(receive(ws))
+    return stream
+
+
+def error(ws: ClientConnection, status: int, code: str, param: str | None = None) -> dict[str, Any]:
+    event = receive(ws)
+    check("WebSocketErrorEvent", event)
+    assert (event["type"], event["status"], event["error"]["code"]) == ("error", status, code), event
+    check_envelope(event["error"])
+    assert param is None or event["error"]["param"] == param, event
+    return event
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_official_client_talks_turn_by_turn(gateway: gp.Gateway, workspace: str, model: str) -> None:
+    with (
+        openai.OpenAI(api_key=workspace, base_url=f"{gateway.url}/v1") as client,
+        client.responses.connect() as connection,
+    ):
+        previous: Any = openai.omit
+        for turn in range(3):
+            connection.response.create(model=model, input=f"turn {turn}", previous_response_id=previous)
+            for event in connection:
+                if event.type == "response.completed":
+                    assert event.response.output_text
+                    previous = event.response.id
+                    break
+        assert client.responses.retrieve(previous).status == "completed"
+
+
+def test_the_async_client_talks_as_well(gateway: gp.Gateway, workspace: str) -> None:
+    async def talk() -> None:
+        async with openai.AsyncOpenAI(api_key=workspace, base_url=f"{gateway.url}/v1") as client:
+            async with client.responses.connect() as connection:
+                await connection.response.create(model=MODELS[1], input="Tell me of the sea")
+                text = ""
+                async for event in connection:
+                    if event.type == "response.output_text.delta":
+                        text += event.delta
+                    if event.type == "response.completed":
+                        assert event.response.output_text == text != ""
+                        break
+
+    asyncio.run(talk())
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_events_are_those_of_a_stream(
+    gateway: gp.Gateway, workspace: str, api: httpx.Client, model: str
+) -> None:
+    with socket(gateway, workspace) as ws:
+        ask(ws, model=model, input="Tell me of the sea")
+        stream = answer(ws)
+    for event in stream:
+        check_event(event)
+    final = check_order(stream)
+    assert api.get(f"/v1/responses/{final['id']}").json() == final
+    same = events(api, model=model, input="Tell me of the sea")
+    assert [event["type"] for event in same] == [event["type"] for event in stream]
+    assert text_of(same[-1]["response"]) == text_of(final)
+
+
+def test_what_is_asked_meanwhile_waits_its_turn(gateway: gp.Gateway, workspace: str) -> None:
+    with socket(gateway, workspace) as ws:
+        for number in range(5):
+            ask(ws, model=MODELS[number % 2], input=f"say exactly: answer {number}", stream_id=f"lane {number}")
+        for number in range(5):
+            stream = answer(ws)
+            assert {event.pop("stream_id") for event in stream} == {f"lane {number}"}
+            assert text_of(check_order(stream)) == f"answer {number}"
+
+
+BAD: list[tuple[str, int, str, str | None]] = [
+    ("not JSON", 400, "invalid_json", None),
+    ("[]", 400, "invalid_parameter", None),
+    ("{}", 400, "invalid_parameter", "type"),
+    ('{"type": 7}', 400, "invalid_parameter", "type"),
+    ('{"type": "response.steer", "input": "x", "previous_response_id": "r"}', 400, "invalid_parameter", "type"),
+    ('{"type": "response.create"}', 400, "invalid_parameter", "input"),
+    ('{"type": "response.create", "input": "x", "model": "no-such"}', 404, "model_not_found", "model"),
+    ('{"type": "response.create", "input": "x", "stream": true}', 400, "invalid_parameter", "stream"),
+    ('{"type": "response.create", "input": "x", "stream_options": {}}', 400, "invalid_parameter", "stream_options"),
+    ('{"type": "response.create", "input": "x", "background": true}', 400, "invalid_parameter", "background"),
+    ('{"type": "response.create", "input": "x", "generate": false}', 400, "invalid_parameter", "generate"),
+    ('{"type": "response.create", "input": "x", "stream_id": 1}', 400, "invalid_parameter", "stream_id"),
+    (
+        '{"type": "response.create", "input": "x", "previous_response_id": "resp_no"}',
+        400,
+        "previous_response_not_found",
+        "previous_response_id",
+    ),
+    ('{"type": "response.create", "input": "x", "conversation": "conv_no"}', 404, "not_found", "conversation"),
+]
+
+
+@pytest.mark.parametrize(("message", "status", "code", "param"), BAD)
+def test_a_mistake_is_an_error_event_and_the_connection_goes_on(
+    gateway: gp.Gateway, workspace: str, message: str, status: int, code: str, param: str | None
+) -> None:
+    with socket(gateway, workspace) as ws:
+        ws.send(message)
+        error(ws, status, code, param)
+        ask(ws, model=MODELS[0], input="say exactly: still here")
+        assert text_of(check_order(answer(ws))) == "still here"
+
+
+def test_the_firewall_is_the_same(gateway: gp.Gateway, workspace: str, api: httpx.Client) -> None:
+    for scope in ("prompt", "response"):
+        rule = {"name": "No", "scope": scope, "type": "substring", "pattern": f"{scope}xyzzy", "action": "block"}
+        assert api.post("/v1/firewall-rules", json=rule).status_code == 201
+    with socket(gateway, workspace) as ws:
+        ask(ws, model=MODELS[0], input="promptxyzzy")
+        error(ws, 422, "firewall_blocked")
+        ask(ws, model=MODELS[0], input="say exactly: the word is RESPONSEXYZZY indeed")
+        stream = answer(ws)
+        assert stream[-1]["type"] == "response.failed"
+        assert stream[-1]["response"]["error"]["code"] == "firewall_blocked"
+        assert "xyzzy" not in "".join(event.get("delta", "") for event in stream).lower()
+
+
+@pytest.mark.parametrize("key", ["", "tr_wrong"])
+def test_the_handshake_wants_a_key(gateway: gp.Gateway, key: str) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        socket(gateway, key)
+    assert refused.value.response.status_code == 401
+
+
+def test_a_get_that_is_no_handshake_is_refused(api: httpx.Client) -> None:
+    assert api.get("/v1/responses").status_code == 405
+
+
+def closed(ws: ClientConnection) -> int:
+    with pytest.raises(ConnectionClosed) as end:
+        while True:
+            ws.recv(timeout=30)
+    assert end.value.rcvd is not None
+    return end.value.rcvd.code
+
+
+def test_binary_messages_are_refused(gateway: gp.Gateway, workspace: str) -> None:
+    with socket(gateway, workspace) as ws:
+        ws.send(b'{"type": "response.create"}')
+        error(ws, 400, "invalid_parameter")
+        assert closed(ws) == 1003
+
+
+def test_a_message_that_is_too_long_is_refused(start_gateway: Callable[..., gp.Gateway]) -> None:
+    gateway = start_gateway(environment={"TOKENROUTER_SERVER__MAX_BODY_BYTES": "10000"})
+    with socket(gateway, gateway.key) as ws:
+        ask(ws, model=MODELS[0], input="x" * 20_000)
+        error(ws, 413, "payload_too_large")
+        assert closed(ws) == 1009
+
+
+def test_too_many_that_wait_are_refused(start_gateway: Callable[..., gp.Gateway]) -> None:
+    gateway = start_gateway()
+    simulator = gp.Simulator(gateway.process.wait_for(r"simulator on (http://127\.0\.0\.1:\d+)"))
+    simulator.fault(count=1, hang=True)
+    with socket(gateway, gateway.key) as ws:
+        for _ in range(30):
+            ask(ws, model=MODELS[0], input="Hello")
+        error(ws, 429, "rate_limit_exceeded")
+        assert closed(ws) == 1013
+
+
+def test_a_caller_that_leaves_cancels(start_gateway: Callable[..., gp.Gateway]) -> None:
+    gateway = start_gateway()
+    simulator = gp.Simulator(gateway.process.wait_for(r"simulator on (http://127\.0\.0\.1:\d+)"))
+
+    def outcomes() -> list[str]:
+        with sqlite3.connect(f"file:{gateway.database}?mode=ro", uri=True) as connection:
+            return [row[0] for row in connection.execute("SELECT outcome FROM ledger ORDER BY id")]
+
+    # In the middle of an answer, and before its beginning.
+    for number, fault in enumerate(({"drip_ms": 50}, {"hang": True}), 1):
+        simulator.fault(count=1, **fault)
+        with socket(gateway, gateway.key) as ws:
+            ask(ws, model=MODELS[1], input=f"Tell me of the sea, at length {number}")
+            if "drip_ms" in fault:
+                assert receive(ws)["type"] == "response.created"
+            else:
+                gp.until(lambda: bool(simulator.requests("at length 2")), "the provider's being asked")
+        gp.until(lambda: len(outcomes()) == number, "the ledger's entry")
+    assert outcomes() == ["cancelled", "cancelled"]
+
+
+def test_a_key_that_is_revoked_counts_no_longer(start_gateway: Callable[..., gp.Gateway]) -> None:
+    gateway = start_gateway()
+    made = gp.run("keys", "create", "--name", "short", "--database", f"sqlite:{gateway.database}")
+    assert made.returncode == 0, made.stderr
+    number = made.stderr.split()[1]
+    with socket(gateway, made.stdout.strip()) as ws:
+        ask(ws, model=MODELS[0], input="Hello")
+        check_order(answer(ws))
+        revoked = gp.run("keys", "revoke", number, "--database", f"sqlite:{gateway.database}")
+        assert revoked.returncode == 0, revoked.stderr
+
+        def refused() -> bool:
+            ask(ws, model=MODELS[0], input="Hello")
+            return answer(ws)[-1]["type"] == "error"
+
+        gp.until(refused, "the key's being refused")
+        assert closed(ws) == 1008
+
+
+def test_a_stop_lets_the_answer_finish_and_closes(start_gateway: Callable[..., gp.Gateway]) -> None:
+    gateway = start_gateway()
+    simulator = gp.Simulator(gateway.process.wait_for(r"simulator on (http://127\.0\.0\.1:\d+)"))
+    simulator.fault(count=1, drip_ms=20)
+    with socket(gateway, gateway.key) as idle, socket(gateway, gateway.key) as ws:
+        ask(ws, model=MODELS[0], input="Tell me of the sea, at length")
+        stream = [receive(ws)]
+        gateway.process.terminate()
+        assert closed(idle) == 1001
+        stream += answer(ws)
+        assert text_of(check_order(stream)) and closed(ws) == 1001
+    assert gateway.process.wait(10) == 0, gateway.process.stderr
