@@ -95,6 +95,8 @@ def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[gp.Ga
     config = folder / "tokenrouter.toml"
     config.write_text(
         "[upstream]\nfirst_event_timeout_ms = 1500\nbetween_events_timeout_ms = 1500\n"
+        # What one test makes a provider do is not held against it in the next.
+        "breaker_min_requests = 10000\nrefused_provider_ms = 0\nretry_budget_floor = 10000\n"
         + "".join(
             gp.provider_settings(name, kind, f"{simulator.url}/{name}{path}")
             for name, kind, path in (

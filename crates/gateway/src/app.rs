@@ -10,11 +10,11 @@ use secrecy::SecretString;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokenrouter_providers::{Auth, Kind};
 use tokenrouter_routing::{LatencyTracker, ModelInfo, Pool};
 use tokenrouter_store::Store;
-use tokenrouter_upstream::{Client, Endpoint, EndpointError, Limits};
+use tokenrouter_upstream::{Client, Endpoint, EndpointError, Health, HealthOptions, Limits};
 
 /// A provider as the settings give it.
 #[derive(Clone, Debug)]
@@ -36,6 +36,8 @@ pub struct TimeLimits {
     pub first_event: Duration,
     /// Between two pieces of a streamed answer.
     pub between_events: Duration,
+    /// From the request to the end of its answer.
+    pub total: Duration,
     /// How long running requests may go on after the signal to stop.
     pub drain: Duration,
 }
@@ -50,6 +52,7 @@ pub struct Options {
     /// How many responses may run in the background at once.
     pub max_background: usize,
     pub time: TimeLimits,
+    pub health: HealthOptions,
 }
 
 /// Where a provider is reached.
@@ -65,6 +68,7 @@ pub struct App {
     pub(crate) providers: HashMap<String, Provider>,
     pub(crate) pool: Pool,
     pub(crate) latency: LatencyTracker,
+    pub(crate) health: Health,
     pub(crate) conversations: Conversations,
     pub(crate) background: Background,
     /// The open WebSocket connections.
@@ -72,6 +76,7 @@ pub struct App {
     pub(crate) max_body_bytes: usize,
     pub(crate) max_attempts: usize,
     pub(crate) drain: Duration,
+    pub(crate) total_time: Duration,
     /// Set when the gateway is told to stop: readiness goes first.
     pub(crate) stopping: AtomicBool,
 }
@@ -110,12 +115,14 @@ impl App {
             pool: pool::build(&options.providers),
             providers,
             latency: LatencyTracker::default(),
+            health: Health::new(options.health, Instant::now()),
             conversations: Conversations::default(),
             background: Background::new(options.max_background),
             sessions: Sessions::default(),
             max_body_bytes: options.max_body_bytes,
             max_attempts: options.max_attempts.max(1),
             drain: options.time.drain,
+            total_time: options.time.total,
             stopping: AtomicBool::new(false),
         }))
     }

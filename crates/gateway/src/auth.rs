@@ -8,6 +8,7 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 use http::{HeaderMap, header};
 use std::sync::Arc;
+use std::time::Duration;
 use tokenrouter_store::{KeyRow, hash_key};
 
 /// A caller, and the rules of its workspace as they were when the request came.
@@ -17,6 +18,8 @@ pub(crate) struct Caller {
     pub user_id: i64,
     pub key_id: i64,
     pub rules: Arc<WorkspaceRules>,
+    /// How long it will wait for the end of the answer.
+    pub time_limit: Option<Duration>,
 }
 
 impl Caller {
@@ -26,6 +29,7 @@ impl Caller {
             user_id: key.user_id,
             key_id: key.key_id,
             rules: Arc::clone(snapshot.rules(key.workspace_id)),
+            time_limit: None,
         }
     }
 }
@@ -46,12 +50,25 @@ impl Caller {
     pub async fn authenticate(app: &App, headers: &HeaderMap) -> ApiResult<Self> {
         let hash = hash_key(presented_key(headers)?);
         if let Some(caller) = find(app, &hash)? {
-            return Ok(caller);
+            return Ok(Self { time_limit: time_limit(headers)?, ..caller });
         }
         // It may have been made a moment ago, by the command line.
         app.snapshot.refresh_if_changed(&app.store).await?;
-        find(app, &hash)?.ok_or_else(|| ApiError::new(Code::InvalidApiKey, "the API key is not valid"))
+        let caller = find(app, &hash)?;
+        let caller = caller.ok_or_else(|| ApiError::new(Code::InvalidApiKey, "the API key is not valid"))?;
+        Ok(Self { time_limit: time_limit(headers)?, ..caller })
     }
+}
+
+const TIME_LIMIT: &str = "x-request-timeout-ms";
+
+/// What the caller says of its own patience; it can only shorten what the settings allow.
+fn time_limit(headers: &HeaderMap) -> ApiResult<Option<Duration>> {
+    let Some(value) = headers.get(TIME_LIMIT) else { return Ok(None) };
+    let ms = value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok()).filter(|ms| *ms > 0);
+    let wrong =
+        || ApiError::parameter(TIME_LIMIT, format!("`{TIME_LIMIT}` must be a whole number of milliseconds above 0"));
+    ms.map(|ms| Some(Duration::from_millis(ms))).ok_or_else(wrong)
 }
 
 fn find(app: &App, hash: &[u8; 32]) -> ApiResult<Option<Caller>> {

@@ -20,3 +20,4 @@ mod snapshot;
 
 pub use app::{App, Options, ProviderOptions, TimeLimits};
 pub use serve::serve;
+pub use tokenrouter_upstream::{BreakerOptions, BudgetOptions, HealthOptions};

@@ -15,13 +15,16 @@ use std::time::Duration;
 use tokenrouter_providers::{Kind, decode_error};
 use tokio::time::timeout;
 
+/// The kind of a failure where the connection broke before the first byte of an answer.
+pub const LOST_BEFORE_ANSWER: &str = "connection_lost_before_answer";
+
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Until the provider's status line and headers are there.
     pub first_byte: Duration,
     /// Between two pieces of a streamed answer.
     pub between_events: Duration,
-    /// The longest plain answer, in bytes.
+    /// The longest answer, in bytes.
     pub max_answer_bytes: usize,
 }
 
@@ -82,7 +85,7 @@ impl Client {
         let response = match timeout(self.limits.first_byte, self.inner.request(request)).await {
             Err(_) => return Err(Failure::new(Class::Timeout, "first_byte")),
             Ok(Err(error)) if error.is_connect() => return Err(Failure::new(Class::Unreachable, "connect")),
-            Ok(Err(_)) => return Err(Failure::new(Class::Transient, "connection_lost")),
+            Ok(Err(_)) => return Err(Failure::new(Class::Transient, LOST_BEFORE_ANSWER)),
             Ok(Ok(response)) => response,
         };
         let (head, body) = response.into_parts();
@@ -131,7 +134,7 @@ impl Answer {
 
     #[must_use]
     pub fn events(self) -> EventStream {
-        EventStream { body: self.body, limits: self.limits, decoder: SseDecoder::default() }
+        EventStream { body: self.body, limits: self.limits, decoder: SseDecoder::default(), taken: 0 }
     }
 }
 
@@ -141,6 +144,8 @@ pub struct EventStream {
     body: Incoming,
     limits: Limits,
     decoder: SseDecoder,
+    /// In bytes.
+    taken: usize,
 }
 
 impl EventStream {
@@ -162,7 +167,13 @@ impl EventStream {
                 return Ok(Some(event));
             }
             match next_piece(&mut self.body, self.limits.between_events).await? {
-                Some(piece) => self.decoder.push(&piece),
+                Some(piece) => {
+                    self.taken = self.taken.saturating_add(piece.len());
+                    if self.taken > self.limits.max_answer_bytes {
+                        return Err(Failure::new(Class::Garbage, "answer_too_long"));
+                    }
+                    self.decoder.push(&piece);
+                }
                 None => return Ok(None),
             }
         }

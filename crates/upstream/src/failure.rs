@@ -8,12 +8,16 @@ use tokenrouter_providers::ProviderError;
 pub enum Class {
     /// The provider refused the request itself (400, 413, 422): no other target will like it better.
     Caller,
+    /// The provider's policy forbids the content: the same model will not answer it anywhere.
+    Policy,
     /// The provider has no such model for this key (404).
     ModelMissing,
     /// The provider refused our key (401, 403).
     Auth,
-    /// Too many requests, or the quota is used up (429, 402).
+    /// Too many requests (429).
     Quota,
+    /// The account has nothing left (402, or a 429 that says so): waiting a second does not help.
+    Spent,
     /// 5xx, overload, a connection that broke.
     Transient,
     /// No connection was made.
@@ -33,7 +37,7 @@ impl Class {
     /// Whether another model of the same provider is likely to fail the same way.
     #[must_use]
     pub fn concerns_provider(self) -> bool {
-        !matches!(self, Self::Caller | Self::ModelMissing)
+        !matches!(self, Self::Caller | Self::Policy | Self::ModelMissing)
     }
 
     /// The word for it in `attempts[].outcome`.
@@ -41,9 +45,11 @@ impl Class {
     pub fn outcome(self) -> &'static str {
         match self {
             Self::Caller => "refused",
+            Self::Policy => "content_policy",
             Self::ModelMissing => "model_missing",
             Self::Auth => "auth_failed",
             Self::Quota => "rate_limited",
+            Self::Spent => "quota_used_up",
             Self::Transient => "failed",
             Self::Unreachable => "unreachable",
             Self::Timeout => "timed_out",
@@ -52,12 +58,24 @@ impl Class {
     }
 }
 
+/// The words of providers for content that they do not take.
+const POLICY: [&str; 6] = [
+    "content_policy_violation",
+    "content_filter",
+    "content_filter_error",
+    "responsible_ai_policy_violation",
+    "moderation_blocked",
+    "cyber_policy_violation",
+];
+/// And for an account that is used up.
+const SPENT: [&str; 3] = ["insufficient_quota", "billing_hard_limit_reached", "billing_error"];
+
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{class:?}: {}", error.kind)]
 pub struct Failure {
     pub class: Class,
     /// What the provider said, where it said something. Its message is for the caller only in the
-    /// class `Caller`: in others it can name accounts and keys.
+    /// classes `Caller` and `Policy`: in others it can name accounts and keys.
     pub error: ProviderError,
     pub retry_after: Option<Duration>,
 }
@@ -72,10 +90,13 @@ impl Failure {
     #[must_use]
     pub fn reported(error: ProviderError, retry_after: Option<Duration>) -> Self {
         let class = match error.status {
+            400 | 403 | 422 if POLICY.contains(&error.kind.as_str()) => Class::Policy,
             400 | 405 | 413 | 415 | 422 => Class::Caller,
             401 | 403 => Class::Auth,
             404 => Class::ModelMissing,
-            402 | 429 => Class::Quota,
+            402 => Class::Spent,
+            429 if SPENT.contains(&error.kind.as_str()) => Class::Spent,
+            429 => Class::Quota,
             408 | 504 => Class::Timeout,
             _ => Class::Transient,
         };

@@ -5,11 +5,17 @@
 //! goes to that provider's host alone. It knows how to tell a failure that another target may heal
 //! from one that it will not; which target comes next is the gateway's decision.
 
+mod breaker;
+mod budget;
 mod client;
 mod endpoint;
 mod failure;
+mod health;
 pub mod sse;
 
-pub use client::{Answer, Client, EventStream, Limits};
+pub use breaker::{Breaker, BreakerOptions, Verdict};
+pub use budget::{BudgetOptions, RetryBudget};
+pub use client::{Answer, Client, EventStream, LOST_BEFORE_ANSWER, Limits};
 pub use endpoint::{Endpoint, EndpointError};
 pub use failure::{Class, Failure};
+pub use health::{Asked, Ejection, Health, HealthOptions, Reason, too_many};

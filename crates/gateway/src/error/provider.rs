@@ -12,11 +12,12 @@ impl ApiError {
     #[must_use]
     pub fn provider(provider: &str, failure: &Failure) -> Self {
         let (code, message) = match failure.class {
-            Class::Caller => caller(provider, failure),
+            Class::Caller | Class::Policy => caller(provider, failure),
             Class::Auth => (Code::UpstreamError, format!("{provider} refused the gateway's key for it")),
             Class::ModelMissing => {
                 (Code::UpstreamError, format!("{provider} does not serve this model to the gateway's key"))
             }
+            Class::Spent => (Code::RateLimitExceeded, format!("the gateway's account at {provider} has nothing left")),
             Class::Quota => (Code::RateLimitExceeded, format!("{provider} is limiting the gateway's requests")),
             Class::Unreachable => (Code::ProviderUnavailable, format!("{provider} cannot be reached")),
             Class::Timeout => (Code::UpstreamTimeout, format!("{provider} did not answer in time")),

@@ -240,7 +240,7 @@ pub(super) struct Prepared {
 
 /// Stores the response as queued, starts it, and gives what the caller is told.
 pub(super) async fn start(
-    record: Record,
+    mut record: Record,
     mut prepared: Prepared,
     codec: Box<dyn EventCodec>,
 ) -> Result<Delivery, (Record, ApiError)> {
@@ -249,6 +249,8 @@ pub(super) async fn start(
         Ok(slot) => slot,
         Err(error) => return Err((record, error)),
     };
+    // Nobody waits for it.
+    record.deadline = None;
     let streamed = prepared.request.stream;
     // The events are wanted whoever listens: they tell what was used when the response is cancelled.
     prepared.request.stream = true;
@@ -301,7 +303,7 @@ async fn work(
     let dispatched = tokio::select! {
         biased;
         stop = stopped(&mut signal) => Err(stop.over()),
-        answered = dispatch::dispatch(&app, &prepared.plan.targets, &prepared.request, &mut record) => {
+        answered = dispatch::dispatch(&app, &prepared.plan, &prepared.request, &mut record) => {
             answered.map_err(|error| Over::Error(Outcome::Failed, error))
         }
     };

@@ -3,6 +3,8 @@
 //! **A target may be changed until the first byte is handed to the caller.** A stream counts as
 //! begun with the first event that says something: what fails before that is tried elsewhere.
 
+use super::field::Field;
+use super::plan::Plan;
 use super::record::{Attempt, Record};
 use crate::app::App;
 use crate::error::{ApiError, ApiResult, Code};
@@ -11,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokenrouter_protocol::{ModelEvent, Request};
 use tokenrouter_providers::{self as providers, DecodeError, Encoded, Loss, StreamDecoder};
 use tokenrouter_routing::{ModelInfo, Target};
-use tokenrouter_upstream::{Class, EventStream, Failure};
+use tokenrouter_upstream::{Class, Ejection, EventStream, Failure, LOST_BEFORE_ANSWER};
 
 pub(super) struct Dispatched {
     pub provider: String,
@@ -29,17 +31,22 @@ pub(super) enum Answered {
     Stream { first: Vec<ModelEvent>, events: Box<EventStream>, decoder: Box<StreamDecoder> },
 }
 
-pub(super) async fn dispatch(
-    app: &App,
-    targets: &[Target],
-    request: &Request,
-    record: &mut Record,
-) -> ApiResult<Dispatched> {
+/// Before the same target is asked once more, whose connection broke.
+const SECOND_TRY_AFTER: Duration = Duration::from_millis(100);
+
+pub(super) async fn dispatch(app: &App, plan: &Plan, request: &Request, record: &mut Record) -> ApiResult<Dispatched> {
     let mut last = ApiError::new(Code::NoEligibleModel, "there is no target to send this request to");
-    let mut order = Order::new(targets);
-    while record.told.attempts.len() < app.max_attempts
-        && let Some(target) = order.next()
+    app.health.request(Instant::now());
+    let field = Field::of(&app.health, &plan.targets, Instant::now());
+    let mut skipped = field.ejected().peekable();
+    let mut order = Order::new(&field, plan.order_stands);
+    let mut asked = 0;
+    while asked < app.max_attempts
+        && let Some((place, target)) = order.next()
     {
+        while let Some((_, ejected, ejection)) = skipped.next_if(|(ahead, ..)| *ahead < place) {
+            tell_ejected(record, ejected, ejection);
+        }
         let encoded = match encode(app, target, request) {
             Ok(encoded) => encoded,
             Err(error) => {
@@ -47,18 +54,26 @@ pub(super) async fn dispatch(
                 continue;
             }
         };
+        if asked > 0 && !app.health.retry(Instant::now()) {
+            tracing::warn!(request_id = %record.told.request_id, "the budget for further attempts is spent");
+            break;
+        }
+        asked += 1;
         let started = Instant::now();
-        let result = attempt(app, target, &encoded.1, request.stream).await;
+        let health = app.health.ask(&target.provider, &target.name, started);
+        let result = before(record.deadline, attempt(app, target, &encoded.1, request.stream)).await;
         let took = started.elapsed();
         let outcome = result.as_ref().map_or_else(|failure| failure.class.outcome(), |_| "ok");
         record.told.attempts.push(Attempt {
             provider: target.provider.to_string(),
             model: target.name.to_string(),
             outcome,
+            reason: None,
             latency_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         });
         match result {
             Ok(answer) => {
+                health.succeeded(Instant::now());
                 observe(app, target, &answer, took);
                 return Ok(Dispatched {
                     provider: target.provider.to_string(),
@@ -75,11 +90,17 @@ pub(super) async fn dispatch(
                     "an attempt failed"
                 );
                 last = ApiError::provider(&target.provider, &failure);
+                if failure.error.kind == OUT_OF_TIME {
+                    // The caller's impatience says nothing of the target.
+                    break;
+                }
+                health.failed(&failure, Instant::now());
                 if !failure.class.try_next() {
                     break;
                 }
-                if failure.class.concerns_provider() {
-                    order.avoid(&target.provider);
+                order.failed(place, target, &failure);
+                if order.comes_back(place) && before(record.deadline, pause()).await.is_err() {
+                    break;
                 }
             }
         }
@@ -87,25 +108,82 @@ pub(super) async fn dispatch(
     Err(last)
 }
 
+/// The kind of the failure of a request that may not take longer.
+pub(super) const OUT_OF_TIME: &str = "total_time";
+
+/// What `work` gives, if it does so before the deadline.
+pub(super) async fn before<T>(
+    deadline: Option<Instant>,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let Some(deadline) = deadline else { return work.await };
+    let timely = tokio::time::timeout_at(deadline.into(), work).await;
+    timely.unwrap_or_else(|_| Err(Failure::new(Class::Timeout, OUT_OF_TIME)))
+}
+
+async fn pause() -> Result<(), Failure> {
+    tokio::time::sleep(SECOND_TRY_AFTER).await;
+    Ok(())
+}
+
+/// A provider that is ejected as a whole is told of once.
+fn tell_ejected(record: &mut Record, target: &Target, ejection: Ejection) {
+    let reason = ejection.reason;
+    let attempts = &mut record.told.attempts;
+    let known = |told: &Attempt| told.provider == *target.provider && told.reason == Some(reason.as_str());
+    if reason.concerns_provider() && attempts.iter().any(known) {
+        return;
+    }
+    attempts.push(Attempt {
+        provider: target.provider.to_string(),
+        model: target.name.to_string(),
+        outcome: "skipped",
+        reason: Some(reason.as_str()),
+        latency_ms: 0,
+    });
+}
+
 /// Best first; but where a provider has failed as a whole, its other models come last.
 struct Order<'a> {
-    left: Vec<&'a Target>,
+    left: Vec<(usize, &'a Target)>,
     avoided: Vec<&'a str>,
+    stands: bool,
+    /// One connection that broke is tried again, where there is nothing else.
+    second: Option<usize>,
 }
 
 impl<'a> Order<'a> {
-    fn new(targets: &'a [Target]) -> Self {
-        Self { left: targets.iter().collect(), avoided: Vec::new() }
+    fn new(field: &Field<'a>, stands: bool) -> Self {
+        Self { left: field.standing().collect(), avoided: Vec::new(), stands, second: None }
     }
 
-    fn next(&mut self) -> Option<&'a Target> {
-        let healthy = self.left.iter().position(|target| !self.avoided.contains(&&*target.provider));
+    fn next(&mut self) -> Option<(usize, &'a Target)> {
+        let healthy = self.left.iter().position(|(_, target)| !self.avoided.contains(&&*target.provider));
         (!self.left.is_empty()).then(|| self.left.remove(healthy.unwrap_or(0)))
     }
 
-    fn avoid(&mut self, provider: &'a str) {
-        self.avoided.push(provider);
+    /// Whether the target that has just failed is the next one again.
+    fn comes_back(&self, place: usize) -> bool {
+        self.second == Some(place) && !self.left.is_empty()
     }
+
+    fn failed(&mut self, place: usize, target: &'a Target, failure: &Failure) {
+        if failure.class == Class::Policy {
+            self.left.retain(|(_, other)| !same_model(&target.model, &other.model));
+        }
+        if failure.class.concerns_provider() && !self.stands {
+            self.avoided.push(&target.provider);
+        }
+        if failure.error.kind == LOST_BEFORE_ANSWER && self.left.is_empty() && self.second.is_none() {
+            self.second = Some(place);
+            self.left.push((place, target));
+        }
+    }
+}
+
+/// The same model, whoever serves it and by whatever name.
+fn same_model(a: &ModelInfo, b: &ModelInfo) -> bool {
+    a.id == b.id || (a.shared_name.is_some() && a.shared_name == b.shared_name)
 }
 
 type KindAndBody = (providers::Kind, Encoded);

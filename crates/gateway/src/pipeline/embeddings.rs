@@ -3,6 +3,8 @@
 //! A vector is of use only beside vectors of the same model, so there is no `auto` and no routing rule
 //! here: the model that was named answers, from any provider that the settings have it at, or nothing.
 
+use super::dispatch::{OUT_OF_TIME, before};
+use super::field::spare;
 use super::record::{Attempt, Outcome, Record};
 use super::screen;
 use crate::app::App;
@@ -59,6 +61,8 @@ async fn road(app: &App, caller: &Caller, record: &mut Record, request: &mut Emb
     record.told.confidence = 1.0;
     screen_input(caller, record, request)?;
     let mut last = ApiError::new(Code::NoEligibleModel, "there is no target to send this request to");
+    let targets = standing(app, targets);
+    app.health.request(Instant::now());
     for target in targets.iter().take(app.max_attempts) {
         let sent = match encode(app, target, request) {
             Ok(sent) => sent,
@@ -67,16 +71,22 @@ async fn road(app: &App, caller: &Caller, record: &mut Record, request: &mut Emb
                 continue;
             }
         };
+        if !record.told.attempts.is_empty() && !app.health.retry(Instant::now()) {
+            break;
+        }
         let started = Instant::now();
-        let answer = attempt(app, target, sent.body, request.input.count()).await;
+        let health = app.health.ask(&target.provider, &target.name, started);
+        let answer = before(record.deadline, attempt(app, target, sent.body, request.input.count())).await;
         record.told.attempts.push(Attempt {
             provider: target.provider.clone(),
             model: target.name.clone(),
             outcome: answer.as_ref().map_or_else(|failure| failure.class.outcome(), |_| "ok"),
+            reason: None,
             latency_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         });
         match answer {
             Ok(embeddings) => {
+                health.succeeded(Instant::now());
                 let price = target.info.as_ref().and_then(|info| info.price);
                 record.chose(&target.provider, &target.name, &target.name, price, &sent.warnings);
                 record.usage = embeddings.usage;
@@ -92,6 +102,10 @@ async fn road(app: &App, caller: &Caller, record: &mut Record, request: &mut Emb
                     "an attempt failed"
                 );
                 last = told(target, &failure);
+                if failure.error.kind == OUT_OF_TIME {
+                    break;
+                }
+                health.failed(&failure, Instant::now());
                 if !failure.class.try_next() {
                     break;
                 }
@@ -99,6 +113,15 @@ async fn road(app: &App, caller: &Caller, record: &mut Record, request: &mut Emb
         }
     }
     Err(last)
+}
+
+/// Those that have answered well enough of late; all, if those are too few.
+fn standing(app: &App, targets: Vec<EmbeddingTarget>) -> Vec<EmbeddingTarget> {
+    let now = Instant::now();
+    let eject = |target: &EmbeddingTarget| app.health.ejected(&target.provider, &target.name, now);
+    let mut ejections: Vec<_> = targets.iter().map(eject).collect();
+    spare(&mut ejections);
+    targets.into_iter().zip(ejections).filter(|(_, ejection)| ejection.is_none()).map(|(target, _)| target).collect()
 }
 
 /// The catalog has no embedding models, so only the provider knows that it does not have this one.

@@ -6,6 +6,8 @@ pub(crate) mod conversation;
 mod dispatch;
 mod embeddings;
 mod estimate;
+mod fallbacks;
+mod field;
 mod history;
 mod plain;
 mod plan;
@@ -114,7 +116,7 @@ async fn prepare(caller: &Caller, record: &mut Record, mut request: Request) -> 
 async fn answer(record: &mut Record, prepared: Prepared) -> ApiResult<Ready> {
     let Prepared { request, plan, screen } = prepared;
     let app = Arc::clone(&record.app);
-    let answered = match dispatch::dispatch(&app, &plan.targets, &request, record).await {
+    let answered = match dispatch::dispatch(&app, &plan, &request, record).await {
         Ok(answered) => answered,
         Err(mut error) => {
             let passed = screen.message(&mut error.message, &mut record.tally);

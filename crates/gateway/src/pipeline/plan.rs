@@ -1,14 +1,18 @@
 //! Stages 4 and 5: routing rules, then the choice of targets.
 
+use super::fallbacks;
+use super::field::Field;
 use super::record::{Source, Warning};
 use crate::app::App;
 use crate::error::{ApiError, ApiResult, Code};
 use serde_json::{Value, json};
 use std::cell::OnceCell;
+use std::time::Instant;
 use tokenrouter_protocol::{Item, Object, OutputValue, Part, Request, Role, TextFormat};
 use tokenrouter_routing::{
     self as routing, Decision, Mode, ModelRequest, Needs, SelectError, Target, TaskGuess, TaskInput,
 };
+use tokenrouter_upstream::Ejection;
 
 /// What the rules look at: the caller's own words, before any history is put in front of them.
 pub(super) struct Facts {
@@ -45,6 +49,8 @@ pub(super) struct Plan {
     pub warnings: Vec<Warning>,
     /// Best first.
     pub targets: Vec<Target>,
+    /// A rule said what comes after the first: the order stands, whatever fails.
+    pub order_stands: bool,
 }
 
 pub(super) fn decide(app: &App, rules: &routing::RoutingRules, request: &Request, facts: &Facts) -> ApiResult<Plan> {
@@ -59,6 +65,7 @@ pub(super) fn decide(app: &App, rules: &routing::RoutingRules, request: &Request
         rules: plan.rules,
         warnings,
         targets: decision.targets,
+        order_stands: plan.order_stands,
     })
 }
 
@@ -68,6 +75,7 @@ struct Considered {
     rules: Vec<i64>,
     warnings: Vec<Warning>,
     asked: String,
+    order_stands: bool,
 }
 
 fn consider(
@@ -114,11 +122,15 @@ fn consider(
         model_by_rule,
         day: crate::clock::today(),
     };
-    let decision = routing::select(&app.pool, &select, &app.latency);
-    let warnings =
+    let mut decision = routing::select(&app.pool, &select, &app.latency);
+    let mut warnings: Vec<Warning> =
         rule_plan.warnings.into_iter().map(|w| Warning::new(Source::RoutingRule, Some(w.rule_id), w.message)).collect();
+    if let (Ok(decision), Some(set)) = (&mut decision, &rule_plan.fallbacks) {
+        warnings.extend(fallbacks::apply(app, set, &select, decision));
+    }
     let asked = request.model.clone().unwrap_or_else(|| "auto".to_owned());
-    Ok((Considered { mode, task, rules: rule_plan.matched, warnings, asked }, decision))
+    let order_stands = rule_plan.fallbacks.is_some();
+    Ok((Considered { mode, task, rules: rule_plan.matched, warnings, asked, order_stands }, decision))
 }
 
 /// The model string, and what `router_mode`, `router_model` and `router_provider` change of it.
@@ -236,8 +248,10 @@ pub(crate) fn explain(app: &App, rules: &routing::RoutingRules, request: &Reques
     let decision = decision.map_err(|error| select_error(error, &considered.asked))?;
     let mut warnings = considered.warnings;
     warnings.extend(decision.warnings.iter().map(|m| Warning::new(Source::Router, None, m.clone())));
-    let candidates: Vec<Value> = decision.targets.iter().map(describe).collect();
-    let best = decision.targets.first();
+    let field = Field::of(&app.health, &decision.targets, Instant::now());
+    let candidates: Vec<Value> =
+        decision.targets.iter().enumerate().map(|(place, target)| describe(target, field.ejection(place))).collect();
+    let best = field.first();
     let answer = json!({
         "object": "route",
         "provider": best.map(|t| t.provider.to_string()),
@@ -255,12 +269,16 @@ pub(crate) fn explain(app: &App, rules: &routing::RoutingRules, request: &Reques
     }
 }
 
-fn describe(target: &Target) -> Value {
+fn describe(target: &Target, ejection: Option<Ejection>) -> Value {
     json!({
         "provider": target.provider.to_string(),
         "model": &*target.name,
         "utility": target.utility,
         "scores": { "cost": target.scores.cost, "quality": target.scores.quality, "latency": target.scores.latency },
+        "ejected": ejection.map(|ejection| json!({
+            "reason": ejection.reason.as_str(),
+            "retry_in_ms": u64::try_from(ejection.retry_in.as_millis()).unwrap_or(u64::MAX),
+        })),
         "estimated_cost_usd": target.estimated_cost_nano_usd.map(super::record::usd),
     })
 }

@@ -48,6 +48,9 @@ pub(super) struct Attempt {
     pub provider: String,
     pub model: String,
     pub outcome: &'static str,
+    /// Why it was not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
     pub latency_ms: u64,
 }
 
@@ -110,6 +113,8 @@ pub(super) struct Record {
     pub told: Told,
     pub tally: Tally,
     pub started: Instant,
+    /// When it must be over.
+    pub deadline: Option<Instant>,
     workspace_id: i64,
     key_id: i64,
     created_at_ms: i64,
@@ -136,11 +141,14 @@ pub(super) struct Record {
 impl Record {
     pub fn begin(app: Arc<App>, caller: &Caller, request_id: &str, request: &Request) -> Self {
         let created_at_ms = now_ms();
+        let started = Instant::now();
+        let limit = caller.time_limit.map_or(app.total_time, |own| own.min(app.total_time));
         Self {
             app,
             told: Told { request_id: request_id.to_owned(), mode: Mode::Balance.as_str(), ..Told::default() },
             tally: Tally::default(),
-            started: Instant::now(),
+            started,
+            deadline: started.checked_add(limit),
             workspace_id: caller.workspace_id,
             key_id: caller.key_id,
             created_at_ms,

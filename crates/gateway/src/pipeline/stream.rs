@@ -6,7 +6,7 @@
 //! ledger has the request.**
 
 use super::background::{StopSignal, stopped};
-use super::dispatch::garbage;
+use super::dispatch::{OUT_OF_TIME, before, garbage};
 use super::plain::outcome;
 use super::record::{Outcome, Record};
 use super::screen::{ResponseScreen, blocked_error};
@@ -146,7 +146,7 @@ impl Run {
             let event = tokio::select! {
                 biased;
                 stop = stopped(&mut self.stop) => return self.end_with(stop.over(), bytes).await,
-                event = self.events.next() => event,
+                event = before(self.record.deadline, self.events.next()) => event,
             };
             let step = match event {
                 Ok(Some(event)) => self.decoder.event(&event.name, &event.data, &mut self.decoded).map_err(garbage),
@@ -206,6 +206,10 @@ impl Run {
             request_id = %self.record.told.request_id, provider = %self.record.told.provider,
             class = ?failure.class, kind = %failure.error.kind, "a stream broke off"
         );
+        if failure.error.kind != OUT_OF_TIME {
+            let (app, told) = (&self.record.app, &self.record.told);
+            app.health.failed(&told.provider, &told.model, failure, Instant::now());
+        }
         Over::Error(Outcome::Failed, ApiError::provider(&self.record.told.provider, failure))
     }
 

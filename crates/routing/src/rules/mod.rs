@@ -76,6 +76,8 @@ pub struct Plan {
     pub provider: Option<Set<String>>,
     pub model: Option<Set<String>>,
     pub mode: Option<Set<Mode>>,
+    /// What is tried, in this order, when the chosen model fails.
+    pub fallbacks: Option<Set<Vec<String>>>,
     pub warnings: Vec<RuleWarning>,
     /// Every rule that matched, in the order tried.
     pub matched: Vec<i64>,
@@ -131,6 +133,7 @@ impl RoutingRules {
             set(&mut plan.provider, action.provider.as_ref(), rule.id);
             set(&mut plan.model, action.model.as_ref(), rule.id);
             set(&mut plan.mode, action.mode.as_ref(), rule.id);
+            set(&mut plan.fallbacks, Some(&action.fallbacks).filter(|list| !list.is_empty()), rule.id);
             if let Some(message) = &action.warning {
                 plan.warnings.push(RuleWarning { rule_id: rule.id, message: message.clone() });
             }

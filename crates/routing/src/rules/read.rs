@@ -32,10 +32,14 @@ pub struct Action {
     pub model: Option<String>,
     pub mode: Option<Mode>,
     pub warning: Option<String>,
+    /// Model strings, first to be tried first.
+    pub fallbacks: Vec<String>,
 }
 
 const CONDITIONS: &str = "contains, contains_all, metadata_equals, mode, task";
-const ACTIONS: &str = "set_provider, set_model, set_mode, add_warning";
+const ACTIONS: &str = "set_provider, set_model, set_mode, fallbacks, add_warning";
+/// More could not be tried anyway.
+const MOST_FALLBACKS: usize = 8;
 
 /// # Errors
 /// Every condition that is unknown or of the wrong type.
@@ -72,6 +76,7 @@ pub fn validate_action(value: &Value) -> Result<Action, Vec<FieldError>> {
             "set_provider" => action.provider = text(key, value, &mut errors),
             "set_model" => action.model = text(key, value, &mut errors),
             "set_mode" => action.mode = mode(key, value, &mut errors),
+            "fallbacks" => action.fallbacks = fallbacks(key, value, &mut errors),
             "add_warning" => action.warning = warning(key, value, &mut errors),
             _ => errors.add(key, format!("there is no action `{key}`; there are {ACTIONS}")),
         }
@@ -130,6 +135,17 @@ fn texts(key: &str, value: &Value, errors: &mut Errors) -> Vec<String> {
         errors.add(key, format!("`{key}` must be a string or a list of strings, none of them empty"));
         Vec::new()
     })
+}
+
+fn fallbacks(key: &str, value: &Value, errors: &mut Errors) -> Vec<String> {
+    let before = errors.list.len();
+    let list: Vec<String> = texts(key, value, errors).iter().map(|text| text.trim().to_owned()).collect();
+    if list.len() > MOST_FALLBACKS {
+        errors.add(key, format!("`{key}` must name at most {MOST_FALLBACKS} models"));
+    } else if errors.list.len() == before && list.iter().any(String::is_empty) {
+        errors.add(key, format!("`{key}` must be a string or a list of strings, none of them empty"));
+    }
+    list
 }
 
 fn pairs(key: &str, value: &Value, errors: &mut Errors) -> Vec<(String, Value)> {

@@ -13,7 +13,7 @@ use providers::providers;
 use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
-use tokenrouter_gateway::{Options, ProviderOptions, TimeLimits};
+use tokenrouter_gateway::{BreakerOptions, BudgetOptions, HealthOptions, Options, ProviderOptions, TimeLimits};
 
 /// A mistake in the settings: where it stands and what is wrong.
 #[derive(Clone, Debug)]
@@ -81,6 +81,23 @@ pub fn load(
     if mistakes.is_empty() { Ok(settings) } else { Err(mistakes) }
 }
 
+fn health(count: &mut dyn FnMut(&str, &str, u64) -> u64) -> HealthOptions {
+    let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    HealthOptions {
+        breaker: BreakerOptions {
+            window: Duration::from_millis(count("upstream", "breaker_window_ms", 1)),
+            min_requests: small(count("upstream", "breaker_min_requests", 1)),
+            failure_percent: small(count("upstream", "breaker_failure_percent", 1)),
+            open: Duration::from_millis(count("upstream", "breaker_open_ms", 1)),
+        },
+        budget: BudgetOptions {
+            percent: small(count("upstream", "retry_budget_percent", 0)),
+            floor: small(count("upstream", "retry_budget_floor", 0)),
+        },
+        refused: Duration::from_millis(count("upstream", "refused_provider_ms", 0)),
+    }
+}
+
 fn settings(layers: &Layers, providers: Vec<ProviderOptions>, mistakes: &mut Vec<Mistake>) -> Settings {
     let mut count = |section: &str, key: &str, least: u64| {
         let (n, place) = layers.integer(section, key);
@@ -93,8 +110,10 @@ fn settings(layers: &Layers, providers: Vec<ProviderOptions>, mistakes: &mut Vec
         connect: Duration::from_millis(count("upstream", "connect_timeout_ms", 1)),
         first_event: Duration::from_millis(count("upstream", "first_event_timeout_ms", 1)),
         between_events: Duration::from_millis(count("upstream", "between_events_timeout_ms", 1)),
+        total: Duration::from_millis(count("upstream", "total_timeout_ms", 1)),
         drain: Duration::from_millis(count("server", "drain_timeout_ms", 0)),
     };
+    let health = health(&mut count);
     let bytes = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
     let options = Options {
         providers,
@@ -103,6 +122,7 @@ fn settings(layers: &Layers, providers: Vec<ProviderOptions>, mistakes: &mut Vec
         max_background: bytes(count("server", "max_background_responses", 0)),
         max_attempts: bytes(count("upstream", "max_attempts", 1)),
         time,
+        health,
     };
     let mut word = |section: &str, key: &str, known: &[&str]| {
         let (word, place) = layers.string(section, key);
