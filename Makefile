@@ -21,7 +21,7 @@ RUST_SOURCES := Cargo.toml Cargo.lock $(shell find crates migrations -name '*.rs
 PYTHON_SOURCES := pyproject.toml $(shell find python -name '*.py' -o -name 'py.typed' 2>/dev/null)
 
 .PHONY: help setup build build-ci test test-format test-lint test-rust test-types test-python \
-	demo demo-model test-model bench deny clean
+	demo demo-model test-model bench soak deny clean
 
 help: ## What there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -76,6 +76,9 @@ bench: build ## Measure the gateway beside nginx (installs nginx by apt)
 	@PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null || { \
 		$(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends nginx-light; }
 	$(PYTHON) benches/run.py
+
+soak: setup build ## Half an hour of mixed faults: nothing lost, held or grown (SOAK='--minutes 2' for less)
+	TOKENROUTER_BIN=$(CURDIR)/target/release/tokenrouter $(BIN)/python benches/soak.py $(SOAK)
 
 deny: ## Check licences, bans and sources of what we depend on
 	@echo '== dependencies'

@@ -1,7 +1,7 @@
 //! What the gateway holds while it runs.
 
 use crate::error::ApiResult;
-use crate::http::Sessions;
+use crate::http::{Idempotency, InFlight, Sessions};
 use crate::pipeline::background::{self, Background};
 use crate::pipeline::conversation::Conversations;
 use crate::pool;
@@ -38,6 +38,8 @@ pub struct TimeLimits {
     pub between_events: Duration,
     /// From the request to the end of its answer.
     pub total: Duration,
+    /// A stream that is silent for so long gives a sign of life; zero: it does not.
+    pub heartbeat: Duration,
     /// How long running requests may go on after the signal to stop.
     pub drain: Duration,
 }
@@ -51,6 +53,10 @@ pub struct Options {
     pub max_attempts: usize,
     /// How many responses may run in the background at once.
     pub max_background: usize,
+    /// How many requests may be under way at once, streams until their end.
+    pub max_in_flight: usize,
+    /// How many more may wait a moment.
+    pub max_waiting: usize,
     pub time: TimeLimits,
     pub health: HealthOptions,
 }
@@ -77,6 +83,9 @@ pub struct App {
     pub(crate) max_attempts: usize,
     pub(crate) drain: Duration,
     pub(crate) total_time: Duration,
+    pub(crate) heartbeat: Duration,
+    pub(crate) in_flight: InFlight,
+    pub(crate) idempotency: Idempotency,
     /// Set when the gateway is told to stop: readiness goes first.
     pub(crate) stopping: AtomicBool,
 }
@@ -123,6 +132,9 @@ impl App {
             max_attempts: options.max_attempts.max(1),
             drain: options.time.drain,
             total_time: options.time.total,
+            heartbeat: options.time.heartbeat,
+            in_flight: InFlight::new(options.max_in_flight, options.max_waiting),
+            idempotency: Idempotency::default(),
             stopping: AtomicBool::new(false),
         }))
     }

@@ -6,7 +6,8 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use http::{HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How long the server is given to write out what comes before a cut.
@@ -83,6 +84,37 @@ impl Faults {
     }
 }
 
+/// Sees how an answer ends: given whole (or as a fault will have it), or its caller left before.
+pub(crate) struct Watch(Arc<AtomicU8>);
+
+impl Watch {
+    const GIVEN: u8 = 1;
+    const LEFT: u8 = 2;
+
+    pub fn new(end: &Arc<AtomicU8>) -> Self {
+        Self(Arc::clone(end))
+    }
+
+    pub fn finish(&self) {
+        self.0.store(Self::GIVEN, Ordering::Relaxed);
+    }
+
+    /// The word for what was seen; none while the answer is under way.
+    pub fn word(end: &AtomicU8) -> Option<&'static str> {
+        match end.load(Ordering::Relaxed) {
+            Self::GIVEN => Some("given"),
+            Self::LEFT => Some("left"),
+            _ => None,
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let _ = self.0.compare_exchange(0, Self::LEFT, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
 /// The faults that take the place of an answer.
 pub(crate) async fn instead(fault: Option<&Fault>, dialect: Option<Dialect>) -> Option<Response> {
     let fault = fault?;
@@ -112,7 +144,13 @@ pub(crate) async fn instead(fault: Option<&Fault>, dialect: Option<Dialect>) -> 
 }
 
 /// The answer, slowed or cut as the fault says.
-pub(crate) fn body(fault: Option<&Fault>, pieces: Vec<String>, kind: &'static str, delay: Duration) -> Response {
+pub(crate) fn body(
+    fault: Option<&Fault>,
+    pieces: Vec<String>,
+    kind: &'static str,
+    delay: Duration,
+    watch: &mut Option<Watch>,
+) -> Response {
     let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(kind))];
     let drip = fault.and_then(|fault| fault.drip_ms).map_or(delay, Duration::from_millis);
     let cut = fault.and_then(|fault| fault.cut_after_bytes);
@@ -120,11 +158,12 @@ pub(crate) fn body(fault: Option<&Fault>, pieces: Vec<String>, kind: &'static st
         return (headers, pieces.concat()).into_response();
     }
     let left = cut.unwrap_or(usize::MAX);
-    let stream = stream::unfold((pieces.into_iter(), left, false), move |(mut pieces, left, torn)| async move {
-        if torn {
+    let state = (pieces.into_iter(), left, false, watch.take());
+    let stream = stream::unfold(state, move |(mut pieces, left, torn, watch)| async move {
+        let Some(piece) = pieces.next().filter(|_| !torn) else {
+            watch.iter().for_each(Watch::finish);
             return None;
-        }
-        let piece = pieces.next()?;
+        };
         if !drip.is_zero() {
             tokio::time::sleep(drip).await;
         }
@@ -132,17 +171,18 @@ pub(crate) fn body(fault: Option<&Fault>, pieces: Vec<String>, kind: &'static st
             // The bytes before must be on the wire when the connection is torn, which they are once the
             // server has found that there is nothing to write for a while.
             tokio::time::sleep(FLUSH).await;
-            return Some((Err(std::io::Error::other("cut")), (pieces, 0, true)));
+            watch.iter().for_each(Watch::finish);
+            return Some((Err(std::io::Error::other("cut")), (pieces, 0, true, watch)));
         }
         let mut bytes = Bytes::from(piece);
         if bytes.len() >= left {
             bytes.truncate(left);
             // One more turn, for the cut itself.
             let rest = vec![String::new()].into_iter();
-            return Some((Ok(bytes), (rest, 0, false)));
+            return Some((Ok(bytes), (rest, 0, false, watch)));
         }
         let left = left - bytes.len();
-        Some((Ok(bytes), (pieces, left, false)))
+        Some((Ok(bytes), (pieces, left, false, watch)))
     });
     (headers, Body::from_stream(stream)).into_response()
 }

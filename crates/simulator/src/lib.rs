@@ -16,13 +16,14 @@ mod wire;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Query, State};
+use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use faults::{Fault, Faults};
+use faults::{Fault, Faults, Watch};
 use http::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::{Value, json};
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::AtomicU8;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -44,6 +45,7 @@ struct Seen {
     key_header: &'static str,
     key_end: String,
     body: Bytes,
+    end: Arc<AtomicU8>,
 }
 
 struct Simulator {
@@ -70,6 +72,7 @@ pub fn router(options: Options) -> Router {
         .route("/_simulator/faults", post(add_fault).get(list_faults).delete(clear_faults))
         .route("/_simulator/requests", get(list_requests).delete(clear_requests))
         .fallback(answer)
+        .layer(DefaultBodyLimit::disable())
         .with_state(simulator)
 }
 
@@ -109,6 +112,7 @@ async fn list_requests(
             json!({
                 "method": request.method.as_str(), "path": request.path, "provider": request.provider,
                 "model": request.model, "headers": { request.key_header: format!("…{}", request.key_end) }, "body": body,
+                "end": Watch::word(&request.end),
             })
         })
         .filter(|request| query.get("provider").is_none_or(|wanted| request["provider"] == wanted.as_str()))
@@ -169,10 +173,26 @@ async fn answer(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    let end = Arc::default();
+    let mut watch = Some(Watch::new(&end));
+    let response = respond(&simulator, method, &uri, &headers, body, end, &mut watch).await;
+    watch.iter().for_each(Watch::finish);
+    response
+}
+
+async fn respond(
+    simulator: &Simulator,
+    method: Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: Bytes,
+    end: Arc<AtomicU8>,
+    watch: &mut Option<Watch>,
+) -> Response {
     let Some(Route { provider, dialect, model: path_model }) = route(uri.path()) else {
         return wire::error(None, StatusCode::NOT_FOUND, "not_found_error", "the simulator has no such path");
     };
-    let (key_header, key) = presented_key(&headers);
+    let (key_header, key) = presented_key(headers);
     let dialect_of_error = dialect.filter(|d| matches!(d, Dialect::Messages | Dialect::Gemini));
     let Some(dialect) = dialect else {
         return axum::Json(wire::models(&provider)).into_response();
@@ -191,7 +211,7 @@ async fn answer(
         let key_end = key.chars().skip(count.saturating_sub(4)).collect();
         let path = uri.path().to_owned();
         let (provider, model) = (provider.clone(), model.clone());
-        seen.push_back(Seen { method, path, provider, model, key_header, key_end, body: body.clone() });
+        seen.push_back(Seen { method, path, provider, model, key_header, key_end, body: body.clone(), end });
     }
     let refuse = |status, kind, message: &str| wire::error(dialect_of_error, status, kind, message);
     if key.is_empty() && wants_a_key(&provider) || key == "sk-invalid" {
@@ -212,7 +232,7 @@ async fn answer(
     }
     if uri.path().trim_end_matches('/').ends_with("/embeddings") {
         return match embeddings::answer(&provider, &request) {
-            Ok(body) => faults::body(fault.as_ref(), vec![body.to_string()], "application/json", Duration::ZERO),
+            Ok(body) => faults::body(fault.as_ref(), vec![body.to_string()], "application/json", Duration::ZERO, watch),
             Err((status, message)) => {
                 let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
                 refuse(status, "invalid_request_error", &message)
@@ -222,7 +242,7 @@ async fn answer(
     let parsed = match dialect {
         Dialect::Responses => responses::parse(&provider, &request),
         Dialect::Chat => chat::parse(&provider, &request),
-        Dialect::Messages => anthropic::parse(&provider, &request, &headers),
+        Dialect::Messages => anthropic::parse(&provider, &request, headers),
         Dialect::Gemini => gemini::parse(&provider, &request),
     };
     let prompt = match parsed {
@@ -239,7 +259,7 @@ async fn answer(
             Dialect::Messages => anthropic::whole(&prompt, &reply),
             Dialect::Gemini => gemini::whole(&prompt, &reply),
         };
-        return faults::body(fault.as_ref(), vec![body.to_string()], "application/json", Duration::ZERO);
+        return faults::body(fault.as_ref(), vec![body.to_string()], "application/json", Duration::ZERO, watch);
     }
     let mut events = match dialect {
         Dialect::Responses => responses::events(&prompt, &reply, &request),
@@ -257,7 +277,7 @@ async fn answer(
         });
     }
     let kind = if sse { "text/event-stream; charset=utf-8" } else { "application/json" };
-    faults::body(fault.as_ref(), events, kind, simulator.options.token_delay)
+    faults::body(fault.as_ref(), events, kind, simulator.options.token_delay, watch)
 }
 
 /// The providers that are companies want a key; a host of the user's own, of any other name, does not.

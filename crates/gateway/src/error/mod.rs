@@ -109,7 +109,12 @@ impl Code {
             Self::RequestTimeout => {
                 ("request_timeout", "invalid_request_error", 408, "the body did not arrive in time")
             }
-            Self::Conflict => ("conflict", "conflict_error", 409, "the object was changed or is in use"),
+            Self::Conflict => (
+                "conflict",
+                "conflict_error",
+                409,
+                "the object was changed or is in use, or the `Idempotency-Key` was used for another request",
+            ),
             Self::PayloadTooLarge => {
                 ("payload_too_large", "invalid_request_error", 413, "the body is longer than `server.max_body_bytes`")
             }
@@ -149,9 +154,12 @@ impl Code {
             Self::ProviderUnavailable => {
                 ("provider_unavailable", "provider_error", 503, "the provider cannot be reached or is overloaded")
             }
-            Self::Unavailable => {
-                ("service_unavailable", "internal_error", 503, "the gateway cannot reach its database; try again soon")
-            }
+            Self::Unavailable => (
+                "service_unavailable",
+                "internal_error",
+                503,
+                "the gateway cannot reach its database, or has too much to do; try again soon",
+            ),
             Self::UpstreamTimeout => ("upstream_timeout", "provider_error", 504, "the provider did not answer in time"),
         };
         Row { code, kind, status, meaning }

@@ -6,6 +6,8 @@ mod conversations;
 mod embeddings;
 mod firewall_rules;
 mod health;
+mod idempotency;
+mod in_flight;
 mod input_tokens;
 mod messages;
 mod models;
@@ -19,6 +21,8 @@ mod rule_fields;
 pub(crate) mod sse;
 mod websocket;
 
+pub(crate) use idempotency::Idempotency;
+pub(crate) use in_flight::InFlight;
 pub(crate) use websocket::Sessions;
 
 use crate::app::App;
@@ -78,6 +82,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
                 .patch(firewall_rules::update_firewall_rule)
                 .delete(firewall_rules::delete_firewall_rule),
         )
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), in_flight::admit))
+        // What stands below is answered however busy the gateway is.
         .route("/healthz", get(health::check_health))
         .route("/readyz", get(health::check_readiness))
         .fallback(async || ApiError::not_found("such path; the API is under /v1"))

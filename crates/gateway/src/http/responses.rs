@@ -1,6 +1,7 @@
 //! `/v1/responses`.
 
 use super::body::read_json;
+use super::idempotency;
 use super::page::{Page, PageQuery};
 use super::replay;
 use super::request_id::RequestId;
@@ -28,13 +29,19 @@ pub(super) async fn create_response(
     headers: HeaderMap,
     body: Body,
 ) -> ApiResult<Response> {
-    let request = Request::parse(read_json(&app, &headers, body).await?)?;
+    let key = idempotency::key(&headers)?;
+    let body = read_json(&app, &headers, body).await?;
+    let once = key.map(|key| (key, blake3::hash(body.to_string().as_bytes())));
+    let request = Request::parse(body)?;
+    if let Some((key, body)) = once {
+        return idempotency::once(&app, &caller, &request_id.0, key, body, request).await;
+    }
     let delivery = pipeline::run(&app, &caller, &request_id.0, request, Box::new(ResponsesCodec)).await?;
     Ok(deliver(delivery, |_, bytes| json_bytes(bytes)))
 }
 
 /// Events as they are.
-struct ResponsesCodec;
+pub(super) struct ResponsesCodec;
 
 impl EventCodec for ResponsesCodec {
     fn event(&mut self, event: &ResponseEvent, bytes: &mut Vec<u8>) {
@@ -76,7 +83,7 @@ pub(super) fn json_bytes(bytes: Bytes) -> Response {
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], bytes).into_response()
 }
 
-fn event_stream(body: Body) -> Response {
+pub(super) fn event_stream(body: Body) -> Response {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
@@ -116,6 +123,7 @@ pub(super) async fn get_response(
     };
     if let Some(job) = app.background.find(caller.workspace_id, &id) {
         let events = job.stream(after.map_or(0, |number| number.saturating_add(1)));
+        let events = events.kept_alive(app.heartbeat, ResponsesCodec.keep_alive());
         return Ok(event_stream(Body::from_stream(events)));
     }
     if after.is_some() {

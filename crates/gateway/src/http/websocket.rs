@@ -166,7 +166,12 @@ type Sink = SplitSink<WebSocket, Message>;
 async fn respond(app: &Arc<App>, headers: &HeaderMap, text: &str, sink: &mut Sink) -> Result<(), End> {
     let request_id = new_ordered_id("req", now_ms());
     let mut lane = None;
-    let error = match create(app, headers, text, &request_id, &mut lane).await {
+    let place = app.in_flight.enter().await;
+    let created = match &place {
+        Ok(_) => create(app, headers, text, &request_id, &mut lane).await,
+        Err(error) => Err(error.clone()),
+    };
+    let error = match created {
         Ok(DeliveryBody::Stream(mut stream)) => {
             while let Some(Ok(bytes)) = stream.next().await {
                 for event in bytes.split(|byte| *byte == b'\n').filter(|event| !event.is_empty()) {
@@ -269,4 +274,9 @@ impl EventCodec for MessageCodec {
     }
 
     fn end(&mut self, _bytes: &mut Vec<u8>) {}
+
+    /// A WebSocket has pings of its own.
+    fn keep_alive(&self) -> &'static [u8] {
+        b""
+    }
 }

@@ -9,6 +9,7 @@ mod estimate;
 mod fallbacks;
 mod field;
 mod history;
+mod keep_alive;
 mod plain;
 mod plan;
 mod record;
@@ -37,6 +38,15 @@ pub(crate) struct Delivery {
     pub body: DeliveryBody,
 }
 
+impl Delivery {
+    fn kept_alive(mut self, app: &App, sign: &'static [u8]) -> Self {
+        if let DeliveryBody::Stream(stream) = self.body {
+            self.body = DeliveryBody::Stream(Box::new(stream.kept_alive(app.heartbeat, sign)));
+        }
+        self
+    }
+}
+
 pub(crate) enum DeliveryBody {
     /// The response, and the same as JSON.
     Plain(Box<Response>, Bytes),
@@ -56,10 +66,11 @@ pub(crate) async fn run(
     request: Request,
     codec: Box<dyn EventCodec>,
 ) -> ApiResult<Delivery> {
+    let sign = codec.keep_alive();
     let mut record = Record::begin(Arc::clone(app), caller, request_id, &request);
     let result = match prepare(caller, &mut record, request).await {
         Ok(prepared) if prepared.request.background => match background::start(record, prepared, codec).await {
-            Ok(delivery) => return Ok(delivery),
+            Ok(delivery) => return Ok(delivery.kept_alive(app, sign)),
             Err((returned, error)) => {
                 record = returned;
                 return Err(refuse(&mut record, error, request_id).await);
@@ -76,7 +87,8 @@ pub(crate) async fn run(
         Ok(Ready::Stream(start)) => {
             let (provider, model) = (record.told.provider.clone(), record.told.model.clone());
             let stream = ResponseStream::new(record, *start, codec);
-            Ok(Delivery { provider, model, body: DeliveryBody::Stream(Box::new(stream)) })
+            let body = DeliveryBody::Stream(Box::new(stream));
+            Ok(Delivery { provider, model, body }.kept_alive(app, sign))
         }
         Err(error) => Err(refuse(&mut record, error, request_id).await),
     }

@@ -7,6 +7,7 @@
 
 use super::background::{StopSignal, stopped};
 use super::dispatch::{OUT_OF_TIME, before, garbage};
+use super::keep_alive::KeepAlive;
 use super::plain::outcome;
 use super::record::{Outcome, Record};
 use super::screen::{ResponseScreen, blocked_error};
@@ -17,7 +18,7 @@ use futures_util::Stream;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokenrouter_protocol::{Assembler, Ending, ModelEvent, ResponseEvent};
 use tokenrouter_providers::StreamDecoder;
 use tokenrouter_upstream::{EventStream, Failure};
@@ -29,6 +30,11 @@ pub(crate) trait EventCodec: Send {
 
     /// Appends what comes after the last event.
     fn end(&mut self, bytes: &mut Vec<u8>);
+
+    /// A sign of life that means nothing; empty where there is none.
+    fn keep_alive(&self) -> &'static [u8] {
+        b": keep-alive\n\n"
+    }
 }
 
 /// What a stream begins with.
@@ -67,6 +73,14 @@ impl ResponseStream {
             run,
             |mut run| async move { run.next().await.map(|bytes| (Ok(bytes), run)) },
         ))
+    }
+
+    /// Breaks a silence of this length; none, if it is zero.
+    pub fn kept_alive(self, silence: Duration, sign: &'static [u8]) -> Self {
+        if silence.is_zero() || sign.is_empty() {
+            return self;
+        }
+        Self::of(KeepAlive::new(self, silence, sign))
     }
 
     pub(super) fn of(stream: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static) -> Self {

@@ -111,6 +111,7 @@ fn settings(layers: &Layers, providers: Vec<ProviderOptions>, mistakes: &mut Vec
         first_event: Duration::from_millis(count("upstream", "first_event_timeout_ms", 1)),
         between_events: Duration::from_millis(count("upstream", "between_events_timeout_ms", 1)),
         total: Duration::from_millis(count("upstream", "total_timeout_ms", 1)),
+        heartbeat: Duration::from_millis(count("server", "heartbeat_ms", 0)),
         drain: Duration::from_millis(count("server", "drain_timeout_ms", 0)),
     };
     let health = health(&mut count);
@@ -120,6 +121,8 @@ fn settings(layers: &Layers, providers: Vec<ProviderOptions>, mistakes: &mut Vec
         max_body_bytes: bytes(count("server", "max_body_bytes", 1_024)),
         max_answer_bytes: bytes(count("upstream", "max_answer_bytes", 1_024)),
         max_background: bytes(count("server", "max_background_responses", 0)),
+        max_in_flight: bytes(count("server", "max_in_flight", 1)),
+        max_waiting: bytes(count("server", "max_waiting", 0)),
         max_attempts: bytes(count("upstream", "max_attempts", 1)),
         time,
         health,

@@ -56,6 +56,10 @@ enum Piece {
 }
 
 impl EventCodec for MessagesCodec {
+    fn keep_alive(&self) -> &'static [u8] {
+        b"event: ping\ndata: {\"type\": \"ping\"}\n\n"
+    }
+
     fn event(&mut self, event: &ResponseEvent, bytes: &mut Vec<u8>) {
         let (item, piece) = match event.view() {
             EventView::Response(response) => return self.whole(event.kind(), response, bytes),

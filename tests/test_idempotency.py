@@ -1,0 +1,122 @@
+"""`Idempotency-Key`: what is sent twice is done once."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import gateway_process as gp
+import httpx
+import pytest
+
+ASK: dict[str, Any] = {"model": "openai/gpt-4o", "input": "Hello"}
+
+
+@pytest.fixture
+def own(start_gateway: Callable[..., gp.Gateway]) -> tuple[gp.Gateway, gp.Simulator]:
+    gateway = start_gateway()
+    return gateway, gp.Simulator(gateway.process.wait_for(r"simulator on (http://127\.0\.0\.1:\d+)"))
+
+
+def post(client: httpx.Client, key: str, **body: Any) -> httpx.Response:
+    return client.post("/v1/responses", json=ASK | body, headers={"idempotency-key": key})
+
+
+@pytest.mark.parametrize("store", [False, True])
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_second_call_gets_the_first_ones_answer(
+    own: tuple[gp.Gateway, gp.Simulator], stream: bool, store: bool
+) -> None:
+    gateway, simulator = own
+    with gateway.http() as client:
+        first = post(client, "once", stream=stream, store=store)
+        again = post(client, "once", stream=stream, store=store)
+        assert first.status_code == again.status_code == 200
+        assert first.content == again.content
+        for header in ("content-type", "x-tokenrouter-provider", "x-tokenrouter-model"):
+            assert first.headers[header] == again.headers[header]
+        assert "idempotent-replayed" not in first.headers and again.headers["idempotent-replayed"] == "true"
+        assert len(simulator.requests()) == 1
+        other = post(client, "twice", stream=stream, store=store)
+        assert other.content != first.content and len(simulator.requests()) == 2
+
+
+def test_a_key_for_another_request_is_a_conflict(api: httpx.Client) -> None:
+    assert post(api, "k").status_code == 200
+    for change in ({"input": "Goodbye"}, {"stream": True}):
+        answer = post(api, "k", **change)
+        assert answer.status_code == 409 and answer.json()["error"]["code"] == "conflict"
+
+
+def test_a_key_is_its_workspaces_own(api: httpx.Client, other_api: httpx.Client) -> None:
+    assert post(api, "k").json()["id"] != post(other_api, "k").json()["id"]
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256])
+def test_a_key_that_is_none_is_refused(api: httpx.Client, key: str) -> None:
+    answer = post(api, key)
+    assert answer.status_code == 400 and answer.json()["error"]["param"] == "idempotency-key"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_calls_at_once_are_one(own: tuple[gp.Gateway, gp.Simulator], stream: bool) -> None:
+    gateway, simulator = own
+    simulator.fault(count=1, delay_ms=300)
+    answers: list[httpx.Response] = []
+
+    def call() -> None:
+        with gateway.http() as client:
+            answers.append(post(client, "k", stream=stream))
+
+    threads = [threading.Thread(target=call) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.content for answer in answers}) == 1 and len(answers) == 8
+    assert len(simulator.requests()) == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_caller_who_comes_back_is_not_billed_twice(own: tuple[gp.Gateway, gp.Simulator], stream: bool) -> None:
+    gateway, simulator = own
+    simulator.fault(count=1, delay_ms=1_000)
+    with gateway.http(timeout=0.2) as hasty, pytest.raises(httpx.ReadTimeout):
+        post(hasty, "k", stream=stream)
+    with gateway.http() as client:
+        answer = post(client, "k", stream=stream)
+        assert answer.status_code == 200 and "simulat" in answer.text
+    assert [request["end"] for request in simulator.requests()] == ["given"]
+
+
+def test_what_failed_may_be_tried_again(own: tuple[gp.Gateway, gp.Simulator]) -> None:
+    gateway, simulator = own
+    simulator.fault(provider="openai", count=1, status=500)
+    with gateway.http() as client:
+        assert post(client, "k").status_code == 502
+        assert post(client, "k").status_code == 200
+
+
+def test_a_stream_that_its_caller_left_is_cancelled_and_its_key_is_free(own: tuple[gp.Gateway, gp.Simulator]) -> None:
+    gateway, simulator = own
+    simulator.fault(count=1, drip_ms=200)
+    headers = {"idempotency-key": "k"}
+    with gateway.http() as client:
+        with client.stream("POST", "/v1/responses", json=ASK | {"stream": True}, headers=headers) as answer:
+            next(answer.iter_lines())
+        gp.until(lambda: [r["end"] for r in simulator.requests()] == ["left"], "the cancelling")
+        assert "response.completed" in post(client, "k", stream=True).text
+
+
+def test_the_sdks_retries_are_one_request(own: tuple[gp.Gateway, gp.Simulator]) -> None:
+    from tokenrouter import Tokenrouter
+
+    gateway, simulator = own
+    mark = secrets.token_hex(8)
+    simulator.fault(count=1, delay_ms=1_500)
+    with Tokenrouter(api_key=gateway.key, base_url=gateway.url, timeout=1.0, max_retries=3) as client:
+        assert client.responses.create(model="openai/gpt-4o", input=mark).output_text
+    assert len(simulator.requests(mark)) == 1
