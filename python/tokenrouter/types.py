@@ -82,9 +82,9 @@ class FirewallRuleUpdateParams(TypedDict, total=False):
     priority: int
     is_enabled: bool
     scope: Literal["prompt", "response"]
-    type: Literal["substring", "regex"]
+    type: Literal["substring", "regex", "detector"]
     pattern: str
-    action: Literal["block", "mask", "warn"]
+    action: Literal["block", "mask", "warn", "shadow"]
     replacement: str | None
 
 
@@ -93,9 +93,9 @@ class FirewallRuleCreateParams(TypedDict, total=False):
     priority: int
     is_enabled: bool
     scope: Required[Literal["prompt", "response"]]
-    type: Required[Literal["substring", "regex"]]
+    type: Required[Literal["substring", "regex", "detector"]]
     pattern: Required[str]
-    action: Required[Literal["block", "mask", "warn"]]
+    action: Required[Literal["block", "mask", "warn", "shadow"]]
     replacement: str | None
 
 

@@ -98,7 +98,7 @@ fn main() -> Result<(), Problem> {
             .iter()
             .map(|spec| {
                 let pattern = match spec.kind {
-                    PatternKind::Substring => regex::escape(&spec.pattern),
+                    PatternKind::Substring | PatternKind::Detector => regex::escape(&spec.pattern),
                     // The loop gets what the `regex` crate can do.
                     PatternKind::Regex => spec.pattern.replace(r"(?!\d)", ""),
                 };

@@ -111,9 +111,9 @@ impl Link {
         let deed = match rule.action {
             Action::Block => Deed::Stop,
             Action::Mask => Deed::Replace(&rule.replacement),
-            Action::Warn => Deed::Count,
+            Action::Warn | Action::Shadow => Deed::Count,
         };
-        if rule.action == Action::Warn {
+        if rule.action.leaves_text() {
             // A warning holds nothing back.
             out.push_str(text.unwrap_or_default());
             if self.exhausted {
@@ -130,7 +130,7 @@ impl Link {
         };
         match result {
             Ok(()) => Ok(()),
-            Err(Stop::Exhausted) if rule.action == Action::Warn => {
+            Err(Stop::Exhausted) if rule.action.leaves_text() => {
                 self.exhausted = true;
                 Ok(())
             }

@@ -100,7 +100,7 @@ pub fn try_rule(spec: &RuleSpec, text: &str) -> Result<Trial, PatternError> {
         name: spec.name.as_str().into(),
         scope: spec.scope,
         // A masked text passes what a block would stop at, so that every match is found.
-        action: if spec.action == Action::Warn { Action::Warn } else { Action::Mask },
+        action: if spec.action.leaves_text() { Action::Warn } else { Action::Mask },
         replacement: spec.replacement.clone().unwrap_or_else(|| DEFAULT_REPLACEMENT.to_owned()),
         engine: compiled.engine,
     };

@@ -187,9 +187,9 @@ fn patch(fields: &mut RuleFields) -> FirewallRulePatch {
         priority: fields.priority(),
         is_enabled: fields.is_enabled(),
         scope: fields.word("scope", &["prompt", "response"]),
-        kind: fields.word("type", &["substring", "regex"]),
+        kind: fields.word("type", &["substring", "regex", "detector"]),
         pattern: fields.string("pattern"),
-        action: fields.word("action", &["block", "mask", "warn"]),
+        action: fields.word("action", &["block", "mask", "warn", "shadow"]),
         replacement: replacement(fields),
     }
 }

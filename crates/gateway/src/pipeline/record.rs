@@ -270,7 +270,7 @@ impl Record {
         self.told.latency_ms = self.elapsed_ms();
         self.told.cost_usd = self.cost_nano_usd().map(usd);
         if self.told.firewall.is_empty() {
-            for hit in self.tally.iter() {
+            for hit in self.tally.iter().filter(|hit| hit.action != Action::Shadow) {
                 let (action, scope) = (hit.action.as_str(), hit.scope.as_str());
                 if hit.action == Action::Warn {
                     let message = format!("firewall rule \"{}\" matched the {scope}", hit.name);
