@@ -317,6 +317,7 @@ class FirewallRules(Resource):
         pattern: str,
         action: Literal["block", "mask", "warn", "shadow"],
         replacement: str | None | NotGiven = NOT_GIVEN,
+        normalize: bool | NotGiven = NOT_GIVEN,
         priority: int | NotGiven = NOT_GIVEN,
         is_enabled: bool | NotGiven = NOT_GIVEN,
         **options: Unpack[RequestOptions],
@@ -330,6 +331,7 @@ class FirewallRules(Resource):
             "pattern": pattern,
             "action": action,
             "replacement": replacement,
+            "normalize": normalize,
             **options,
         }
         made = calls.call("POST", calls.rule_path("firewall-rules"), fields)
@@ -361,6 +363,7 @@ class FirewallRules(Resource):
         pattern: str,
         action: Literal["block", "mask", "warn", "shadow"] = "warn",
         replacement: str | None | NotGiven = NOT_GIVEN,
+        normalize: bool | NotGiven = NOT_GIVEN,
         **options: Unpack[RequestOptions],
     ) -> DataObject[FirewallTrial]:
         """What a draft rule would do to a text; nothing is kept."""
@@ -370,6 +373,7 @@ class FirewallRules(Resource):
             "pattern": pattern,
             "action": action,
             "replacement": replacement,
+            "normalize": normalize,
             **options,
         }
         made = calls.call("POST", "/v1/firewall-rules/test", fields)

@@ -86,6 +86,7 @@ class FirewallRuleUpdateParams(TypedDict, total=False):
     pattern: str
     action: Literal["block", "mask", "warn", "shadow"]
     replacement: str | None
+    normalize: bool
 
 
 class FirewallRuleCreateParams(TypedDict, total=False):
@@ -97,6 +98,7 @@ class FirewallRuleCreateParams(TypedDict, total=False):
     pattern: Required[str]
     action: Required[Literal["block", "mask", "warn", "shadow"]]
     replacement: str | None
+    normalize: bool
 
 
 class RoutingRuleUpdateArguments(RoutingRuleUpdateParams, RequestOptions, total=False):

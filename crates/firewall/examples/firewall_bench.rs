@@ -23,6 +23,7 @@ fn rule(number: usize, kind: PatternKind, pattern: String) -> RuleSpec {
         pattern,
         action: [Action::Mask, Action::Block, Action::Warn][number % 3],
         replacement: None,
+        normalize: false,
     }
 }
 

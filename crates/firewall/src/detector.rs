@@ -59,11 +59,7 @@ pub(crate) const DETECTORS: [Detector; 9] = [
         pattern: r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----(?:\s+[A-Za-z][A-Za-z0-9-]*: [^\n]*\n)*[A-Za-z0-9+/=\s]*(?:-----END (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----)?",
         check: Some(key),
     },
-    Detector {
-        name: "jwt",
-        pattern: r"(?-u:\b)eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
-        check: None,
-    },
+    Detector { name: "jwt", pattern: r"(?-u:\b)eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*", check: None },
 ];
 
 /// The names, for messages.

@@ -10,6 +10,7 @@ mod detector;
 mod engine;
 mod guard;
 mod json_guard;
+mod normalize;
 mod pattern;
 mod rule;
 mod rule_set;

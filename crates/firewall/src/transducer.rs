@@ -64,6 +64,11 @@ pub(crate) struct Transducer {
 }
 
 impl Transducer {
+    /// How much of the text has been let go, in bytes.
+    pub fn released(&self) -> usize {
+        self.gone
+    }
+
     pub fn held(&self) -> usize {
         self.held.len()
     }

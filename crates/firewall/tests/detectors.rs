@@ -17,6 +17,7 @@ fn masked(detector: &str, text: &str) -> String {
         pattern: detector.to_owned(),
         action: Action::Mask,
         replacement: Some("*".to_owned()),
+        normalize: false,
     };
     let set = Arc::new(RuleSet::compile(&[rule]).unwrap());
     let whole = set.screen(Scope::Response, text, &mut Tally::default()).unwrap().into_owned();

@@ -76,6 +76,7 @@ pub(crate) fn firewall_spec(row: FirewallRuleRow) -> Option<firewall::RuleSpec> 
         pattern: row.pattern,
         action: firewall::Action::parse(&row.action)?,
         replacement: row.replacement,
+        normalize: row.normalize,
     })
 }
 

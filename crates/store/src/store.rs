@@ -174,6 +174,14 @@ impl Store {
         self.database.write(move |db| Ok(firewall_rules::update(db, workspace_id, id, &patch, now_ms)?)).await
     }
 
+    /// Adds to the counts of rules that matched: each rule's id and its matches.
+    ///
+    /// # Errors
+    /// When the database cannot be written to.
+    pub async fn count_firewall_hits(&self, hits: Vec<(i64, u64)>, now_ms: i64) -> Result<()> {
+        self.database.write(move |db| Ok(firewall_rules::count_hits(db, &hits, now_ms)?)).await
+    }
+
     /// False if the workspace has no such rule.
     pub async fn delete_firewall_rule(&self, workspace_id: i64, id: i64) -> Result<bool> {
         self.database.write(move |db| Ok(firewall_rules::delete(db, workspace_id, id)?)).await

@@ -31,7 +31,10 @@ fn out(row: &FirewallRuleRow, engine: Option<EngineKind>) -> Value {
         "pattern": row.pattern,
         "action": row.action,
         "replacement": row.replacement,
+        "normalize": row.normalize,
         "engine": engine.map(EngineKind::as_str),
+        "hits": row.hits,
+        "last_hit_at": row.last_hit_at_ms.map(iso8601),
         "created_at": iso8601(row.created_at_ms),
         "updated_at": iso8601(row.updated_at_ms),
     })
@@ -80,6 +83,7 @@ pub(super) async fn test_firewall_rule(
         pattern,
         action: patch.action.as_deref().and_then(Action::parse).unwrap_or(Action::Warn),
         replacement: patch.replacement.flatten(),
+        normalize: patch.normalize.unwrap_or(false),
     };
     let began = Instant::now();
     let trial = try_rule(&spec, &text).map_err(|e| ApiError::validation(vec![("pattern".into(), e.to_string())]))?;
@@ -126,6 +130,7 @@ pub(super) async fn create_firewall_rule(
         pattern,
         action,
         replacement: patch.replacement.flatten(),
+        normalize: patch.normalize.unwrap_or(false),
     };
     let row = app.store.create_firewall_rule(caller.workspace_id, caller.user_id, new, now_ms()).await?;
     app.refresh().await?;
@@ -191,6 +196,7 @@ fn patch(fields: &mut RuleFields) -> FirewallRulePatch {
         pattern: fields.string("pattern"),
         action: fields.word("action", &["block", "mask", "warn", "shadow"]),
         replacement: replacement(fields),
+        normalize: fields.boolean("normalize"),
     }
 }
 

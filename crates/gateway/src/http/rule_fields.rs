@@ -63,10 +63,14 @@ impl RuleFields {
     }
 
     pub fn is_enabled(&mut self) -> Option<bool> {
-        match self.take("is_enabled")? {
-            Value::Bool(enabled) => Some(enabled),
+        self.boolean("is_enabled")
+    }
+
+    pub fn boolean(&mut self, field: &str) -> Option<bool> {
+        match self.take(field)? {
+            Value::Bool(value) => Some(value),
             _ => {
-                self.error("is_enabled", "`is_enabled` must be a boolean");
+                self.error(field, format!("`{field}` must be a boolean"));
                 None
             }
         }
@@ -93,7 +97,7 @@ impl RuleFields {
     /// What is left is not a field of a rule; fields that the answers carry are let pass, so that a
     /// rule can be sent back as it came.
     pub fn finish(mut self) -> ApiResult<()> {
-        for field in ["id", "user_id", "engine", "created_at", "updated_at"] {
+        for field in ["id", "user_id", "engine", "hits", "last_hit_at", "created_at", "updated_at"] {
             self.map.shift_remove(field);
         }
         for (field, _) in std::mem::take(&mut self.map) {

@@ -294,6 +294,7 @@ impl Record {
     /// Writes the ledger entry and, if it is to be stored, the response. Comes back when both are
     /// durable.
     pub async fn settle(&mut self, outcome: Outcome, error: Option<&ApiError>, body: Option<Bytes>) -> ApiResult<()> {
+        self.count_hits().await;
         let entry = self.entry(outcome, error);
         let input = std::mem::take(&mut self.input);
         let stored = body.filter(|_| self.store).map(|body| self.stored(body, input));
@@ -306,6 +307,19 @@ impl Record {
         // Whoever reads the last event may send the next request at once.
         self.lease = None;
         recorded.map_err(ApiError::from)
+    }
+
+    /// Adds to the counts of the rules that matched, shadow rules among them.
+    async fn count_hits(&self) {
+        let hits: Vec<(i64, u64)> =
+            self.tally.iter().map(|hit| (hit.rule_id, hit.matches)).filter(|(_, matches)| *matches > 0).collect();
+        if hits.is_empty() {
+            return;
+        }
+        if let Err(error) = self.app.store.count_firewall_hits(hits, now_ms()).await {
+            // The counts are for people to look at; the request is not to fail for them.
+            tracing::error!(%error, "matches of firewall rules could not be counted");
+        }
     }
 
     /// What goes into the conversation: all of the turn, or nothing if there was no answer.
