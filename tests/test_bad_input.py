@@ -411,6 +411,17 @@ def test_a_callers_mistake_that_the_provider_finds_is_not_tried_elsewhere(
     assert len(simulator.requests(mark)) == 1
 
 
+def test_a_key_that_the_provider_repeats_in_its_refusal_stays_here(
+    faulty: tuple[httpx.Client, gp.Simulator],
+) -> None:
+    client, simulator = faulty
+    refusal = {"error": {"message": f"no project of the key {gp.SIMULATED_KEY} has this", "type": "invalid_request"}}
+    for stream in (False, True):
+        simulator.fault(provider="openai", count=1, status=400, body=json.dumps(refusal))
+        error = check_error(ask(client, OPENAI, stream=stream), 400, "invalid_request_error", "invalid_parameter")
+        assert "no project of the key [redacted] has this" in error["message"]
+
+
 def test_nothing_is_lost_every_request_is_in_the_ledger(
     standalone: tuple[gp.Gateway, gp.Simulator], faulty: tuple[httpx.Client, gp.Simulator]
 ) -> None:

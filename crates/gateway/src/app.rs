@@ -11,10 +11,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+use tokenrouter_protocol::ProviderError;
 use tokenrouter_providers::{Auth, Kind};
 use tokenrouter_routing::{LatencyTracker, ModelInfo, Pool};
 use tokenrouter_store::Store;
-use tokenrouter_upstream::{Client, Endpoint, EndpointError, Limits};
+use tokenrouter_upstream::{Client, Endpoint, EndpointError, Failure, Limits};
 
 /// A provider as the settings give it.
 #[derive(Clone, Debug)]
@@ -118,6 +119,14 @@ impl App {
             drain: options.time.drain,
             stopping: AtomicBool::new(false),
         }))
+    }
+
+    /// What a provider reported inside an answer, without the key for it.
+    pub(crate) fn reported(&self, provider: &str, mut error: ProviderError) -> Failure {
+        if let Some(provider) = self.providers.get(provider) {
+            provider.endpoint.redact(&mut error.message);
+        }
+        Failure::reported(error, None)
     }
 
     /// Makes a change to keys or rules count from the next request on.
