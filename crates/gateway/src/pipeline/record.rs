@@ -287,6 +287,7 @@ impl Record {
             uncached_input: usage.uncached_input,
             cache_read: usage.cache_read,
             cache_write: usage.cache_write,
+            cache_write_1h: usage.cache_write_1h,
             output: usage.output,
         }))
     }

@@ -320,12 +320,13 @@ fn trap_16_usage_is_five_buckets_of_which_the_last_figures_count() {
     let first = json!({"input_tokens": 5, "cache_read_input_tokens": 100, "cache_creation_input_tokens": 20, "output_tokens": 1});
     let last = json!({"output_tokens": 30, "input_tokens": null, "output_tokens_details": {"thinking_tokens": 12}});
     let events = streamed(&[&[begun(first)], &ended("end_turn", last)[..]].concat());
-    let wanted = Usage { uncached_input: 5, cache_read: 100, cache_write: 20, output: 30, reasoning: 12 };
+    let wanted =
+        Usage { uncached_input: 5, cache_read: 100, cache_write: 20, output: 30, reasoning: 12, cache_write_1h: 0 };
     assert_eq!(usage(&events), Some(wanted));
     assert_eq!(wanted.total(), 155);
     let kept = json!({"input_tokens": 1, "cache_creation": {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 4}, "output_tokens": 1});
     let events = plain(&json!({"content": [], "stop_reason": "end_turn", "usage": kept}).to_string());
-    assert_eq!(usage(&events).map(|usage| usage.cache_write), Some(7));
+    assert_eq!(usage(&events).map(|usage| (usage.cache_write, usage.cache_write_1h)), Some((7, 4)));
 }
 
 #[test]

@@ -65,6 +65,7 @@ fn usage(value: &Value) -> Option<Usage> {
         uncached_input: count(&value["input_tokens"]).saturating_sub(cache_read).saturating_sub(cache_write),
         cache_read,
         cache_write,
+        cache_write_1h: 0,
         output: count(&value["output_tokens"]),
         reasoning: count(&value["output_tokens_details"]["reasoning_tokens"]),
     })
