@@ -132,6 +132,7 @@ fn encode(app: &App, target: &Target, request: &Request) -> ApiResult<KindAndBod
         let message = format!("{} cannot carry `{}` as it is: {}", target.provider, loss.param, loss.message);
         return Err(ApiError::parameter(loss.param.clone(), message));
     }
+    encoded.warnings.retain(|loss| !loss.harmless);
     Ok((provider.kind, encoded))
 }
 

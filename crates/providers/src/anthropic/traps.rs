@@ -349,7 +349,8 @@ fn trap_18_only_known_fields_leave_and_the_order_of_a_schema_stays() {
     assert!(text.contains(&schema.to_string()));
     let names: Vec<String> =
         serde_json::from_str::<Value>(&text).unwrap().as_object().unwrap().keys().cloned().collect();
-    assert_eq!(names, ["model", "max_tokens", "messages", "tools", "tool_choice", "top_k"]);
+    assert_eq!(names, ["model", "max_tokens", "messages", "tools", "tool_choice", "top_k", "metadata"]);
+    assert!(text.contains("\"metadata\":{\"user_id\":\"u\"}"), "{text}");
     assert!(text.contains("\"model\":\"claude-sonnet-4-5\""));
     assert!(encoded.headers.iter().any(|(name, value)| name == "anthropic-beta" && value == "b1,b2"));
     let lost: Vec<&str> = encoded.warnings.iter().map(|loss| loss.param.as_str()).collect();
