@@ -106,25 +106,21 @@ async fn simulate(
 ) -> Result<tokio::task::JoinHandle<()>, Failure> {
     let listener = listen("127.0.0.1:0").await?;
     let address = listener.local_addr().map_err(Failure::of)?;
-    let models = |name: &str| {
-        let configured = settings.options.providers.iter().find(|provider| provider.name == name);
-        configured.map(|provider| provider.models.clone()).unwrap_or_default()
-    };
     let mut providers: Vec<ProviderOptions> = Vec::new();
+    for provider in settings.options.providers.drain(..) {
+        // What listens on this very machine is real, and stays: it stands beside the simulator.
+        providers.push(if tokenrouter_upstream::is_loopback(&provider.base_url) {
+            provider
+        } else {
+            simulated(&provider.name, provider.kind, address, provider.models)
+        });
+    }
     for model in Catalog::builtin().models() {
         if providers.iter().any(|known| known.name == model.provider) {
             continue;
         }
-        let name = model.provider.clone();
-        let kind = Kind::parse(&name).unwrap_or(Kind::OpenAiCompatible);
-        providers.push(simulated(&name, kind, address, models(&name)));
-    }
-    // A provider of the settings that listens on this very machine is real, and stays: it stands
-    // beside the simulator.
-    for provider in &settings.options.providers {
-        if !providers.iter().any(|known| known.name == provider.name) {
-            providers.push(provider.clone());
-        }
+        let kind = Kind::parse(&model.provider).unwrap_or(Kind::OpenAiCompatible);
+        providers.push(simulated(&model.provider, kind, address, Vec::new()));
     }
     settings.options.providers = providers;
     eprintln!("simulator on http://{address}");
