@@ -3,6 +3,7 @@
 //! A vector is of use only beside vectors of the same model, so there is no `auto` and no routing rule
 //! here: the model that was named answers, from any provider that the settings have it at, or nothing.
 
+use super::background::{abandoned, stopped};
 use super::record::{Attempt, Outcome, Record};
 use super::screen;
 use crate::app::App;
@@ -68,7 +69,12 @@ async fn road(app: &App, caller: &Caller, record: &mut Record, request: &mut Emb
             }
         };
         let started = Instant::now();
-        let answer = attempt(app, target, sent.body, request.input.count()).await;
+        let mut cut = Some(app.cut.subscribe());
+        let answer = tokio::select! {
+            biased;
+            _ = stopped(&mut cut) => return Err(abandoned()),
+            answer = attempt(app, target, sent.body, request.input.count()) => answer,
+        };
         record.told.attempts.push(Attempt {
             provider: target.provider.clone(),
             model: target.name.clone(),

@@ -38,7 +38,7 @@ pub(super) struct Start {
     pub first: Vec<ModelEvent>,
     pub events: Box<EventStream>,
     pub decoder: Box<StreamDecoder>,
-    /// For a response that can be told to stop.
+    /// By which the response is told to stop.
     pub stop: Option<StopSignal>,
 }
 

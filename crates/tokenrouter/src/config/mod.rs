@@ -92,6 +92,7 @@ fn settings(layers: &Layers, providers: Vec<ProviderOptions>, mistakes: &mut Vec
         connect: Duration::from_millis(count("upstream", "connect_timeout_ms", 1)),
         first_event: Duration::from_millis(count("upstream", "first_event_timeout_ms", 1)),
         between_events: Duration::from_millis(count("upstream", "between_events_timeout_ms", 1)),
+        header: Duration::from_millis(count("server", "header_timeout_ms", 1)),
         drain: Duration::from_millis(count("server", "drain_timeout_ms", 0)),
     };
     let bytes = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
