@@ -455,3 +455,8 @@ def test_a_cut_gives_so_many_bytes_and_then_breaks(raw: httpx.Client, simulator:
 def test_a_fault_that_is_none_is_refused(raw: httpx.Client, fault: dict[str, Any]) -> None:
     answer = raw.post("/_simulator/faults", json=fault)
     assert answer.status_code == 400 and answer.json()["error"]["message"]
+
+
+def test_a_request_as_long_as_the_gateway_takes_is_taken(api: httpx.Client) -> None:
+    answer = api.post("/v1/responses", json={"model": "openai/gpt-4.1", "input": "sea " * 750_000})
+    assert answer.status_code == 200, answer.text

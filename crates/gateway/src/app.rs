@@ -2,19 +2,21 @@
 
 use crate::error::ApiResult;
 use crate::http::Sessions;
-use crate::pipeline::background::{self, Background};
+use crate::pipeline::background::{self, Background, Stop};
 use crate::pipeline::conversation::Conversations;
 use crate::pool;
 use crate::snapshot::{Snapshot, SnapshotCell};
 use secrecy::SecretString;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
+use tokenrouter_protocol::ProviderError;
 use tokenrouter_providers::{Auth, Kind};
 use tokenrouter_routing::{LatencyTracker, ModelInfo, Pool};
 use tokenrouter_store::Store;
-use tokenrouter_upstream::{Client, Endpoint, EndpointError, Limits};
+use tokenrouter_upstream::{Client, Endpoint, EndpointError, Failure, Limits};
+use tokio::sync::watch;
 
 /// A provider as the settings give it.
 #[derive(Clone, Debug)]
@@ -36,6 +38,8 @@ pub struct TimeLimits {
     pub first_event: Duration,
     /// Between two pieces of a streamed answer.
     pub between_events: Duration,
+    /// How long a connection may be without a request, or with half of one's head.
+    pub header: Duration,
     /// How long running requests may go on after the signal to stop.
     pub drain: Duration,
 }
@@ -71,7 +75,12 @@ pub struct App {
     pub(crate) sessions: Sessions,
     pub(crate) max_body_bytes: usize,
     pub(crate) max_attempts: usize,
+    pub(crate) header_timeout: Duration,
     pub(crate) drain: Duration,
+    /// Told to every running request when the time to drain is over.
+    pub(crate) cut: watch::Sender<Option<Stop>>,
+    /// The requests that have begun and are not in the ledger yet.
+    pub(crate) unrecorded: AtomicUsize,
     /// Set when the gateway is told to stop: readiness goes first.
     pub(crate) stopping: AtomicBool,
 }
@@ -115,9 +124,27 @@ impl App {
             sessions: Sessions::default(),
             max_body_bytes: options.max_body_bytes,
             max_attempts: options.max_attempts.max(1),
+            header_timeout: options.time.header,
             drain: options.time.drain,
+            cut: watch::Sender::new(None),
+            unrecorded: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
         }))
+    }
+
+    /// What a provider reported inside an answer, without the key for it.
+    pub(crate) fn reported(&self, provider: &str, mut error: ProviderError) -> Failure {
+        if let Some(provider) = self.providers.get(provider) {
+            provider.endpoint.redact(&mut error.message);
+        }
+        Failure::reported(error, None)
+    }
+
+    /// Comes back when every request that has begun has left its record, or handed it to the store.
+    pub(crate) async fn until_recorded(&self) {
+        while self.unrecorded.load(Ordering::Acquire) > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Makes a change to keys or rules count from the next request on.

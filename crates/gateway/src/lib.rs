@@ -11,6 +11,7 @@
 mod app;
 mod auth;
 mod clock;
+mod connections;
 pub mod error;
 mod http;
 mod pipeline;

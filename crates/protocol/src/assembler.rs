@@ -12,6 +12,8 @@ use crate::{Usage, new_id};
 use serde_json::Value;
 use std::sync::Arc;
 
+const NO_ARGUMENTS: &str = "{}";
+
 /// How the response ended.
 #[derive(Clone, Debug)]
 pub enum Ending {
@@ -382,8 +384,17 @@ impl Assembler {
             }
             Content::Reasoning { .. } => &[PartKind::Summary, PartKind::Reasoning],
             Content::FunctionCall { arguments, .. } => {
-                let (arguments, place) = (arguments.clone(), place(&self.items[index], 0));
+                let (mut arguments, place) = (arguments.clone(), place(&self.items[index], 0));
                 if !end.incomplete {
+                    // Many providers send not a byte where there are no arguments; ours are JSON.
+                    if arguments.is_empty() {
+                        arguments.push_str(NO_ARGUMENTS);
+                        if let Content::FunctionCall { arguments, .. } = &mut self.items[index].content {
+                            arguments.push_str(NO_ARGUMENTS);
+                        }
+                        let body = Body::Text { place: place.clone(), name: "delta", text: arguments.clone() };
+                        self.emit("response.function_call_arguments.delta", body, out);
+                    }
                     let body = Body::Text { place, name: "arguments", text: arguments };
                     self.emit("response.function_call_arguments.done", body, out);
                 }

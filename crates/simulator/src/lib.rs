@@ -16,7 +16,7 @@ mod wire;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Query, State};
+use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use faults::{Fault, Faults};
@@ -34,6 +34,8 @@ pub struct Options {
 
 /// How many requests are remembered.
 const REMEMBERED: usize = 1_000;
+/// Well above what the gateway takes, as with real providers.
+const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
 
 struct Seen {
     method: Method,
@@ -70,6 +72,7 @@ pub fn router(options: Options) -> Router {
         .route("/_simulator/faults", post(add_fault).get(list_faults).delete(clear_faults))
         .route("/_simulator/requests", get(list_requests).delete(clear_requests))
         .fallback(answer)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(simulator)
 }
 

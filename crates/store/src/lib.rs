@@ -28,3 +28,4 @@ pub use rules::{
     FirewallRulePatch, FirewallRuleRow, NewFirewallRule, NewRoutingRule, RoutingRulePatch, RoutingRuleRow, Snapshot,
 };
 pub use store::Store;
+pub use url::check_url;

@@ -11,5 +11,5 @@ mod failure;
 pub mod sse;
 
 pub use client::{Answer, Client, EventStream, Limits};
-pub use endpoint::{Endpoint, EndpointError};
+pub use endpoint::{Endpoint, EndpointError, is_loopback};
 pub use failure::{Class, Failure};

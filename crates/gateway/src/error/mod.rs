@@ -149,9 +149,12 @@ impl Code {
             Self::ProviderUnavailable => {
                 ("provider_unavailable", "provider_error", 503, "the provider cannot be reached or is overloaded")
             }
-            Self::Unavailable => {
-                ("service_unavailable", "internal_error", 503, "the gateway cannot reach its database; try again soon")
-            }
+            Self::Unavailable => (
+                "service_unavailable",
+                "internal_error",
+                503,
+                "the gateway cannot reach its database, or was stopped meanwhile; try again soon",
+            ),
             Self::UpstreamTimeout => ("upstream_timeout", "provider_error", 504, "the provider did not answer in time"),
         };
         Row { code, kind, status, meaning }

@@ -4,6 +4,7 @@ mod body;
 mod chat_completions;
 mod conversations;
 mod embeddings;
+mod extract;
 mod firewall_rules;
 mod health;
 mod input_tokens;

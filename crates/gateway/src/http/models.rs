@@ -1,10 +1,11 @@
 //! `/v1/models`: what a request can name.
 
+use super::extract::Path;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Code};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokenrouter_routing::Candidate;

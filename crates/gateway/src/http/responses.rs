@@ -1,6 +1,7 @@
 //! `/v1/responses`.
 
 use super::body::read_json;
+use super::extract::{Path, Query};
 use super::page::{Page, PageQuery};
 use super::replay;
 use super::request_id::RequestId;
@@ -11,7 +12,7 @@ use crate::http::sse;
 use crate::pipeline::{self, Delivery, DeliveryBody, EventCodec};
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};

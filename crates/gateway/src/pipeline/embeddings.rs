@@ -3,6 +3,7 @@
 //! A vector is of use only beside vectors of the same model, so there is no `auto` and no routing rule
 //! here: the model that was named answers, from any provider that the settings have it at, or nothing.
 
+use super::background::{abandoned, stopped};
 use super::record::{Attempt, Outcome, Record};
 use super::screen;
 use crate::app::App;
@@ -68,7 +69,12 @@ async fn road(app: &App, caller: &Caller, record: &mut Record, request: &mut Emb
             }
         };
         let started = Instant::now();
-        let answer = attempt(app, target, sent.body, request.input.count()).await;
+        let mut cut = Some(app.cut.subscribe());
+        let answer = tokio::select! {
+            biased;
+            _ = stopped(&mut cut) => return Err(abandoned()),
+            answer = attempt(app, target, sent.body, request.input.count()) => answer,
+        };
         record.told.attempts.push(Attempt {
             provider: target.provider.clone(),
             model: target.name.clone(),
@@ -156,7 +162,8 @@ fn targets(app: &App, request: &EmbeddingsRequest) -> ApiResult<Vec<EmbeddingTar
     };
     if let Some(provider) = request.router.provider.as_deref().or(asked.provider.as_deref()) {
         if !app.providers.contains_key(provider) {
-            return Err(not_set_up(app, provider));
+            let param = if request.router.provider.is_some() { "router_provider" } else { param };
+            return Err(not_set_up(app, provider, param));
         }
         let mut targets = listed(Some(provider));
         if targets.is_empty() {
@@ -170,7 +177,7 @@ fn targets(app: &App, request: &EmbeddingsRequest) -> ApiResult<Vec<EmbeddingTar
         makers.sort_unstable();
         targets.extend(makers.into_iter().map(|provider| target(provider, None)));
         if targets.is_empty() {
-            return Err(not_set_up(app, kind.as_str()));
+            return Err(not_set_up(app, kind.as_str(), param));
         }
     }
     if targets.is_empty() {
@@ -180,13 +187,13 @@ fn targets(app: &App, request: &EmbeddingsRequest) -> ApiResult<Vec<EmbeddingTar
     Ok(targets)
 }
 
-fn not_set_up(app: &App, provider: &str) -> ApiError {
+fn not_set_up(app: &App, provider: &str, param: &str) -> ApiError {
     if app.pool.has_provider(provider) {
         let message = format!("the gateway has no key for {provider}");
         return ApiError { provider: Some(provider.to_owned()), ..ApiError::new(Code::ProviderKeyMissing, message) };
     }
     let message = format!("there is no provider `{provider}`");
-    ApiError { param: Some("model".to_owned()), ..ApiError::new(Code::ModelNotFound, message) }
+    ApiError { param: Some(param.to_owned()), ..ApiError::new(Code::ModelNotFound, message) }
 }
 
 /// Whose API has models of such a name.

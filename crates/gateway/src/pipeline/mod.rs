@@ -114,7 +114,8 @@ async fn prepare(caller: &Caller, record: &mut Record, mut request: Request) -> 
 async fn answer(record: &mut Record, prepared: Prepared) -> ApiResult<Ready> {
     let Prepared { request, plan, screen } = prepared;
     let app = Arc::clone(&record.app);
-    let answered = match dispatch::dispatch(&app, &plan.targets, &request, record).await {
+    let dispatched = dispatch::dispatch(&app, &plan.targets, &request, record);
+    let answered = match background::unless_cut(&app, dispatched).await {
         Ok(answered) => answered,
         Err(mut error) => {
             let passed = screen.message(&mut error.message, &mut record.tally);
@@ -127,7 +128,8 @@ async fn answer(record: &mut Record, prepared: Prepared) -> ApiResult<Ready> {
         dispatch::Answered::Plain(events) => plain::finish(record, &request, screen, events).await,
         dispatch::Answered::Stream { first, events, decoder } => {
             let assembler = Assembler::new(record.begin_response(&request));
-            Ok(Ready::Stream(Box::new(stream::Start { assembler, screen, first, events, decoder, stop: None })))
+            let stop = Some(app.cut.subscribe());
+            Ok(Ready::Stream(Box::new(stream::Start { assembler, screen, first, events, decoder, stop })))
         }
     }
 }

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 use tokenrouter_firewall::{Action, Tally};
 use tokenrouter_protocol::{Item, Object, Request, Response, Usage, new_ordered_id};
@@ -136,6 +137,7 @@ pub(super) struct Record {
 impl Record {
     pub fn begin(app: Arc<App>, caller: &Caller, request_id: &str, request: &Request) -> Self {
         let created_at_ms = now_ms();
+        app.unrecorded.fetch_add(1, Ordering::AcqRel);
         Self {
             app,
             told: Told { request_id: request_id.to_owned(), mode: Mode::Balance.as_str(), ..Told::default() },
@@ -287,6 +289,7 @@ impl Record {
             uncached_input: usage.uncached_input,
             cache_read: usage.cache_read,
             cache_write: usage.cache_write,
+            cache_write_1h: usage.cache_write_1h,
             output: usage.output,
         }))
     }
@@ -375,19 +378,19 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        if self.settled {
-            return;
+        if !self.settled {
+            self.gather();
+            // Queued here and now: whoever closes the store next finds it in the queue.
+            let recorded = self.app.store.record(self.entry(Outcome::Cancelled, None), None);
+            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                runtime.spawn(async move {
+                    if let Err(error) = recorded.await {
+                        tracing::error!(%error, "a cancelled request could not be recorded");
+                    }
+                });
+            }
         }
-        self.gather();
-        let entry = self.entry(Outcome::Cancelled, None);
-        let store = self.app.store.clone();
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                if let Err(error) = store.record(entry, None).await {
-                    tracing::error!(%error, "a cancelled request could not be recorded");
-                }
-            });
-        }
+        self.app.unrecorded.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) struct Start {
     pub first: Vec<ModelEvent>,
     pub events: Box<EventStream>,
     pub decoder: Box<StreamDecoder>,
-    /// For a response that can be told to stop.
+    /// By which the response is told to stop.
     pub stop: Option<StopSignal>,
 }
 
@@ -182,7 +182,7 @@ impl Run {
                 match event {
                     ModelEvent::Finished(reason) => return Some(Over::Ending(Ending::Finished(reason))),
                     ModelEvent::Failed(error) => {
-                        let failure = Failure::reported(error, None);
+                        let failure = self.record.app.reported(&self.record.told.provider, error);
                         let error = ApiError::provider(&self.record.told.provider, &failure);
                         return Some(Over::Error(Outcome::Failed, error));
                     }

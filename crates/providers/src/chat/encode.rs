@@ -89,7 +89,12 @@ pub(crate) fn encode(context: &mut Context, request: &Request) -> Result<Vec<u8>
             context.losses.add("reasoning", "this provider's models reason or do not: it has no such field");
         }
     }
+    let carried: &[&str] = if kind == Kind::OpenAiCompatible { &["user"] } else { &[] };
+    if kind == Kind::OpenAiCompatible {
+        put("user", json!(request.user));
+    }
     let losses = &mut context.losses;
+    losses.add_hints(request, carried);
     losses.add_if(request.top_logprobs.is_some(), "top_logprobs", "it was left out");
     losses.add_if(request.max_tool_calls.is_some(), "max_tool_calls", "this provider has no such field");
     losses.add_if(request.truncation.as_deref() == Some("auto"), "truncation", "this provider does not truncate");

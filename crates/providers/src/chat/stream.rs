@@ -187,8 +187,8 @@ fn usage(value: &Value) -> Option<Usage> {
     Some(Usage {
         uncached_input: count(&value["prompt_tokens"]).unwrap_or(0).saturating_sub(cache_read),
         cache_read,
-        cache_write: 0,
         output: count(&value["completion_tokens"]).unwrap_or(0),
         reasoning: count(&value["completion_tokens_details"]["reasoning_tokens"]).unwrap_or(0),
+        ..Usage::default()
     })
 }

@@ -93,9 +93,9 @@ impl UsageMetadata {
         Usage {
             uncached_input: input.saturating_sub(cache_read),
             cache_read,
-            cache_write: 0,
             output: count(self.candidates_token_count).saturating_add(reasoning),
             reasoning,
+            ..Usage::default()
         }
     }
 }

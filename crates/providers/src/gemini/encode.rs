@@ -198,6 +198,7 @@ fn thinking(context: &mut Context, request: &Request, generation: &mut Map<Strin
 
 fn losses(context: &mut Context, request: &Request) {
     let losses = &mut context.losses;
+    losses.add_hints(request, &[]);
     losses.add_if(request.top_logprobs.is_some_and(|n| n > 0), "top_logprobs", "they are not carried from Gemini");
     losses.add_if(request.max_tool_calls.is_some(), "max_tool_calls", "Gemini has no such field");
     losses.add_if(

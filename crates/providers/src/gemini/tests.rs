@@ -280,7 +280,14 @@ fn a_text_and_its_usage_in_the_normal_form() {
         delta("Hel"),
         delta("lo"),
         ModelEvent::ItemDone { key: 0, end: tokenrouter_protocol::ItemEnd::default() },
-        ModelEvent::Usage(Usage { uncached_input: 43, cache_read: 60, cache_write: 0, output: 35, reasoning: 30 }),
+        ModelEvent::Usage(Usage {
+            uncached_input: 43,
+            cache_read: 60,
+            cache_write: 0,
+            output: 35,
+            reasoning: 30,
+            cache_write_1h: 0,
+        }),
         ModelEvent::Finished(FinishReason::Completed),
     ];
     assert_eq!(plain(&body), wanted);
