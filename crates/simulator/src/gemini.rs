@@ -388,7 +388,7 @@ fn parts(prompt: &Prompt, reply: &Reply, whole: bool) -> Vec<Value> {
         }
         parts.push(part);
     }
-    if reply.calls.is_empty() {
+    if reply.calls.is_empty() && !reply.refused {
         parts.extend(cut(&reply.text).iter().map(|piece| json!({ "text": piece })));
     }
     if let Some(part) = parts.get_mut(first).filter(|_| signs && (reply.thought.is_some() || !reply.calls.is_empty())) {
@@ -398,7 +398,11 @@ fn parts(prompt: &Prompt, reply: &Reply, whole: bool) -> Vec<Value> {
 }
 
 fn finish(reply: &Reply) -> &'static str {
-    if reply.cut { "MAX_TOKENS" } else { "STOP" }
+    match (reply.refused, reply.cut) {
+        (true, _) => "SAFETY",
+        (false, true) => "MAX_TOKENS",
+        (false, false) => "STOP",
+    }
 }
 
 pub(crate) fn whole(prompt: &Prompt, reply: &Reply) -> Value {

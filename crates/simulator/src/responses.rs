@@ -35,6 +35,11 @@ pub(crate) fn parse(provider: &str, request: &Value) -> Result<Prompt, String> {
     for tool in request["tools"].as_array().into_iter().flatten().filter(|tool| tool["type"] == "function") {
         prompt.tools.push((tool["name"].as_str().unwrap_or_default().to_owned(), tool["parameters"].clone()));
     }
+    if request["tool_choice"]["type"] == "allowed_tools" {
+        let allowed = request["tool_choice"]["tools"].as_array().into_iter().flatten();
+        let names: Vec<&str> = allowed.filter_map(|tool| tool["name"].as_str()).collect();
+        prompt.tools.retain(|(name, _)| names.contains(&name.as_str()));
+    }
     prompt.tool_choice = match &request["tool_choice"] {
         Value::String(word) => word.clone(),
         choice if choice["mode"] == "required" => "required".to_owned(),
@@ -53,6 +58,14 @@ pub(crate) fn parse(provider: &str, request: &Value) -> Result<Prompt, String> {
     Ok(prompt)
 }
 
+/// The one part of the message, with so much of its text.
+fn part(reply: &Reply, text: &str) -> Value {
+    if reply.refused {
+        return json!({"type": "refusal", "refusal": text});
+    }
+    json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []})
+}
+
 fn items(prompt: &Prompt, reply: &Reply, request: &Value) -> Vec<Value> {
     let status = if reply.cut { "incomplete" } else { "completed" };
     let mut items = Vec::new();
@@ -68,7 +81,7 @@ fn items(prompt: &Prompt, reply: &Reply, request: &Value) -> Vec<Value> {
     if reply.calls.is_empty() {
         items.push(
             json!({"id": format!("msg_{:016x}", reply.seed), "type": "message", "role": "assistant", "status": status,
-            "content": [{"type": "output_text", "text": reply.text, "annotations": [], "logprobs": []}]}),
+            "content": [part(reply, &reply.text)]}),
         );
     }
     let last = reply.calls.len().saturating_sub(1);
@@ -150,14 +163,24 @@ pub(crate) fn events(prompt: &Prompt, reply: &Reply, request: &Value) -> Vec<Str
         };
         match item["type"].as_str() {
             Some("message") => {
-                let part = json!({"type": "output_text", "text": "", "annotations": [], "logprobs": []});
-                events.emit("response.content_part.added", place(json!({"content_index": 0, "part": part})));
+                let begun = json!({"content_index": 0, "part": part(reply, "")});
+                events.emit("response.content_part.added", place(begun));
                 for piece in tokens(&reply.text) {
-                    let delta = place(json!({"content_index": 0, "delta": piece, "logprobs": []}));
-                    events.emit("response.output_text.delta", delta);
+                    if reply.refused {
+                        let delta = place(json!({"content_index": 0, "delta": piece}));
+                        events.emit("response.refusal.delta", delta);
+                    } else {
+                        let delta = place(json!({"content_index": 0, "delta": piece, "logprobs": []}));
+                        events.emit("response.output_text.delta", delta);
+                    }
                 }
-                let done = place(json!({"content_index": 0, "text": reply.text, "logprobs": []}));
-                events.emit("response.output_text.done", done);
+                if reply.refused {
+                    let done = place(json!({"content_index": 0, "refusal": reply.text}));
+                    events.emit("response.refusal.done", done);
+                } else {
+                    let done = place(json!({"content_index": 0, "text": reply.text, "logprobs": []}));
+                    events.emit("response.output_text.done", done);
+                }
                 events
                     .emit("response.content_part.done", place(json!({"content_index": 0, "part": item["content"][0]})));
             }
