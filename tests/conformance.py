@@ -68,11 +68,11 @@ class Asked:
     dialect: Dialect
     warnings: list[str] = field(default_factory=list)
 
-    def both(self, *, model: str | None = None, **body: Any) -> dict[str, Any]:
+    def both(self, *, model: str | None = None, custom: bool = False, **body: Any) -> dict[str, Any]:
         """The answer of the same request plain and streamed, if they are one."""
         body |= {"model": model or self.dialect.model}
         self.refusal(**body)
-        response = create_both(self.http, **body)
+        response = create_both(self.http, custom=custom, **body)
         for warning in response["tokenrouter"]["warnings"]:
             if warning["source"] == "translation" and warning["message"] not in self.warnings:
                 self.warnings.append(warning["message"])
@@ -170,6 +170,49 @@ def tool_round_trip(asked: Asked) -> None:
     assert all(f"the answer of {name}" in text_of(second) for name in ("get_weather", "get_time"))
 
 
+def image_in_a_result(asked: Asked) -> None:
+    model = asked.dialect.seeing_model
+    first = asked.both(model=model, input=CALL_WEATHER, tools=[WEATHER])
+    [call] = calls(first)
+    output = [{"type": "input_text", "text": "the sky"}, {"type": "input_image", "image_url": PIXEL, "detail": "auto"}]
+    result = {"type": "function_call_output", "call_id": call["call_id"], "output": output}
+    conversation = [{"role": "user", "content": CALL_WEATHER}, *first["output"], result]
+    answer = text_of(asked.both(model=model, input=conversation, tools=[WEATHER]))
+    assert "the sky" in answer and "Images: 1." in answer
+
+
+GRAMMAR = {"type": "grammar", "syntax": "lark", "definition": 'start: "run" WORD'}
+SHELL = {"type": "custom", "name": "shell", "description": "Runs a command", "format": GRAMMAR}
+CALL_SHELL = "Please call shell with uptime"
+
+
+def custom_tool(asked: Asked) -> None:
+    """The call comes as a text, and its result goes back to it."""
+    first = asked.both(custom=True, input=CALL_SHELL, tools=[SHELL])
+    [call] = [item for item in first["output"] if item["type"] != "reasoning"]
+    assert (call["type"], call["name"], call["input"], call["status"]) == (
+        "custom_tool_call", "shell", "uptime", "completed",
+    )  # fmt: skip
+    result = {"type": "custom_tool_call_output", "call_id": call["call_id"], "output": "up 3 days"}
+    conversation = [{"role": "user", "content": CALL_SHELL}, *first["output"], result]
+    second = asked.both(custom=True, input=conversation, tools=[SHELL])
+    assert "up 3 days" in text_of(second)
+
+
+def namespaces(asked: Asked) -> None:
+    """Two tools of one name are told apart by their namespaces, in the call and in its way back."""
+    tools = [
+        {"type": "namespace", "name": name, "description": f"About {name}", "tools": [WEATHER]} for name in ("sea", "sky")
+    ]
+    choice = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "namespace", "name": "sky"}]}
+    first = asked.both(custom=True, input="Please call get_weather for Paris.", tools=tools, tool_choice=choice)
+    [call] = [item for item in first["output"] if item["type"] != "reasoning"]
+    assert (call["type"], call["name"], call["namespace"]) == ("function_call", "get_weather", "sky")
+    result = {"type": "function_call_output", "call_id": call["call_id"], "output": "18 degrees"}
+    conversation = [{"role": "user", "content": "The weather?"}, *first["output"], result]
+    assert "18 degrees" in text_of(asked.both(custom=True, input=conversation, tools=tools))
+
+
 def structured_output(asked: Asked) -> None:
     form = {"type": "json_schema", "name": "town", "schema": SCHEMA, "strict": True}
     answer = json.loads(text_of(asked.both(input="Which town?", text={"format": form})))
@@ -247,6 +290,9 @@ CASES: dict[str, Callable[[Asked], None]] = {
     "allowed tools": allowed_tools,
     "parallel tools": parallel_tools,
     "tool round trip": tool_round_trip,
+    "image in a tool's result": image_in_a_result,
+    "custom tool": custom_tool,
+    "namespaces": namespaces,
     "structured output": structured_output,
     "reasoning": reasoning,
     "reasoning round trip": reasoning_round_trip,

@@ -51,7 +51,10 @@ pub(crate) fn parse(provider: &str, request: &Value, headers: &HeaderMap) -> Res
             prompt.message(role, text);
         }
         for block in blocks.iter().filter(|b| b["type"] == "tool_result") {
-            prompt.tool_results.push(content(&block["content"]).0);
+            let (text, images, files) = content(&block["content"]);
+            prompt.tool_results.push(text);
+            prompt.images += images;
+            prompt.files += files;
         }
     }
     for tool in request["tools"].as_array().into_iter().flatten() {

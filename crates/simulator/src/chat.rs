@@ -29,6 +29,8 @@ pub(crate) fn parse(provider: &str, request: &Value) -> Result<Prompt, String> {
                 prompt.tool_results.push(text);
             }
             "developer" if provider != "openai" => return Err("unknown role developer".to_owned()),
+            // Pictures alone, after the results of tools, belong to them.
+            "user" if text.is_empty() && images + files > 0 && !prompt.tool_results.is_empty() => {}
             "user" | "assistant" | "system" | "developer" => prompt.message(role, text),
             other => return Err(format!("unknown role {other}")),
         }

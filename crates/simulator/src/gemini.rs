@@ -211,6 +211,7 @@ fn turn(prompt: &mut Prompt, content: &Value, called: usize) -> Result<usize, St
             if !answer.is_object() {
                 return Err("Invalid value at 'contents.parts.function_response.response'.".to_owned());
             }
+            prompt.images += part["functionResponse"]["parts"].as_array().map_or(0, Vec::len);
             answers.push(answer["output"].as_str().map_or_else(|| answer.to_string(), str::to_owned));
         }
         for data in [&part["inlineData"], &part["fileData"]].into_iter().filter(|data| data.is_object()) {

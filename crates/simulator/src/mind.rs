@@ -17,6 +17,10 @@ pub(crate) struct Prompt {
     pub files: usize,
     /// Name and JSON Schema.
     pub tools: Vec<(String, Value)>,
+    /// The names of those that take text as it is.
+    pub custom: Vec<String>,
+    /// Names of tools, and the namespace of each.
+    pub namespaces: Vec<(String, String)>,
     /// `none`, `auto`, `required`, or a tool's name.
     pub tool_choice: String,
     pub schema: Option<Value>,
@@ -147,6 +151,9 @@ fn say(prompt: &Prompt) -> String {
     if !prompt.tool_results.is_empty() {
         let quoted: Vec<String> = prompt.tool_results.iter().map(|result| format!("\"{result}\"")).collect();
         text.push_str(&format!("The tools answered: {}.", quoted.join(", ")));
+        if prompt.images > 0 {
+            text.push_str(&format!(" Images: {}.", prompt.images));
+        }
         return text;
     }
     text.push_str(&format!("You said: \"{}\"", prompt.last_user));
