@@ -8,6 +8,7 @@ clear error: `test_conformance.py` says which of these are allowed.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -339,3 +340,68 @@ def table(outcomes: dict[tuple[str, str], Outcome]) -> str:
     lines.append("")
     lines += [f"{number}. {note}" for number, note in enumerate(notes, 1)]
     return "\n".join(lines) + "\n"
+
+
+# What can go wrong in a translation, in short; the numbers are those of the tests' names, `trap_N_…`.
+TRAPS = {
+    1: "parallel calls in a stream",
+    2: "results of parallel calls",
+    3: "ids of items and of calls",
+    4: "the form of tool ids",
+    5: "arguments byte for byte",
+    6: "an answer cut at its limit",
+    7: "errors in a stream",
+    8: "reasoning and its signatures",
+    9: "forced tools beside thinking",
+    10: "the developer's role",
+    11: "instructions, and system items in mid-history",
+    12: "empty texts",
+    13: "images and files",
+    14: "subsets of JSON Schema",
+    15: "refusals and safety stops",
+    16: "usage in one form",
+    17: "Anthropic's `max_tokens`",
+    18: "an allow-list, in the order given",
+    19: "streams cut anywhere",
+    20: "custom tools and namespaces",
+    21: "a conversation stays where it is",
+}
+# Tests from without, of traps that no name of theirs tells.
+COVERED_ELSEWHERE = {
+    11: ["test_instructions_do_not_carry_over"],
+    15: ["test_a_refusal_is_one", "test_content_that_a_filter_stopped_says_so"],
+    20: ["test_custom_tools_and_citations_come_as_chats_have_them"],
+}
+# No code and so no test: said here, rather than left out.
+OPEN_TRAPS = {21: "open: nothing keeps an automatic choice with the model of the turn before"}
+
+
+def tests_by_name() -> dict[str, str]:
+    """Every test of the project, and the file it stands in."""
+    found: dict[str, str] = {}
+    for folder, ending in (("crates", "rs"), ("tests", "py")):
+        for path in sorted((gp.ROOT / folder).rglob(f"*.{ending}")):
+            for name in re.findall(r"^\s*(?:fn|(?:async )?def) ((?:trap_\d+|test)_\w+)", path.read_text(), re.MULTILINE):
+                found.setdefault(name, str(path.relative_to(gp.ROOT)))
+    return found
+
+
+def traps() -> str:
+    """A row for each trap, and the tests that hold it."""
+    known = tests_by_name()
+    lines = ["| | trap | held by |", "| --- | --- | --- |"]
+    for number, title in TRAPS.items():
+        names = [name for name in known if name.startswith(f"trap_{number}_")]
+        names += COVERED_ELSEWHERE.get(number, []) + [f"every cell ({case})" for case in HELD_BY_CASES.get(number, [])]
+        told = [name if " " in name else f"`{name}` ({known[name]})" for name in names]
+        if not told:
+            told = [OPEN_TRAPS[number]]
+        lines.append(f"| {number} | {title} | {'<br>'.join(told)} |")
+    return "\n".join(lines) + "\n"
+
+
+HELD_BY_CASES = {
+    1: ["parallel tools"], 2: ["tool round trip"], 6: ["truncation"], 7: ["error in mid-stream"],
+    8: ["reasoning round trip"], 10: ["system and developer messages"], 13: ["image", "file: PDF"],
+    14: ["structured output"], 15: ["refusal"], 20: ["custom tool", "namespaces"],
+}  # fmt: skip

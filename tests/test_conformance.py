@@ -57,6 +57,13 @@ providers are the simulator's, whose dialects are held against the providers' ow
 
 """
 
+TRAPS = """
+## Traps
+
+What has broken translations elsewhere, and the tests that hold each of them here.
+
+"""
+
 
 @pytest.fixture(scope="module")
 def providers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Client, gp.Simulator]]:
@@ -103,6 +110,16 @@ def test_the_cell_is_green(
         assert simulator.requests() == [], "what is refused is not sent"
 
 
+def test_every_trap_has_its_tests_or_is_said_to_be_open() -> None:
+    known = conformance.tests_by_name()
+    for number in conformance.TRAPS:
+        named = [name for name in known if name.startswith(f"trap_{number}_")]
+        assert bool(named) != (number in conformance.OPEN_TRAPS), number
+    for names in conformance.COVERED_ELSEWHERE.values():
+        assert set(names) <= set(known), "a test that is named must be there"
+    assert {case for cases in conformance.HELD_BY_CASES.values() for case in cases} <= set(CASES)
+
+
 def test_the_page_is_current(
     providers: tuple[httpx.Client, gp.Simulator], outcomes: dict[tuple[str, str], Outcome]
 ) -> None:
@@ -111,7 +128,7 @@ def test_the_page_is_current(
         if cell not in outcomes:
             simulator.forget()
             outcomes[cell] = conformance.outcome(Asked(client, simulator, DIALECTS[cell[0]]), cell[1])
-    page = HEAD + conformance.table(outcomes)
+    page = HEAD + conformance.table(outcomes) + TRAPS + conformance.traps()
     if os.environ.get("UPDATE_CONFORMANCE"):
         PAGE.write_text(page)
     assert PAGE.exists() and PAGE.read_text() == page, "run this file with UPDATE_CONFORMANCE=1, and read the difference"
