@@ -1,4 +1,5 @@
-# Needs a Rust toolchain (with a C compiler, as Rust has it), Python 3.11 or newer, and make. Everything
+# Needs a Rust toolchain (with a C compiler, as Rust has it), Python 3.11 or newer, and make; Node 20 for the
+# tests of the Vercel AI SDK, which are left out where there is none, but not in CI. Everything
 # else is installed by the targets that need it: Python packages into .venv and .venv-model, cargo's
 # tools by `cargo install`, Debian's packages (for `make bench` alone) by apt.
 
@@ -83,7 +84,7 @@ deny: ## Check licences, bans and sources of what we depend on
 	cargo deny --log-level error check bans licenses sources
 
 clean: ## Remove what was built and installed here
-	rm -rf target dist $(VENV) $(MODEL_VENV) .pytest_cache .mypy_cache
+	rm -rf target dist $(VENV) $(MODEL_VENV) tests/node/node_modules .pytest_cache .mypy_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed' >&2; exit 1; }
