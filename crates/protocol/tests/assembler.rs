@@ -47,7 +47,7 @@ fn script() -> impl Strategy<Value = Vec<ModelEvent>> {
                 let item = match kind {
                     0 => ItemStart::Message,
                     1 => ItemStart::Reasoning,
-                    _ => ItemStart::FunctionCall { call_id: format!("call_{key}"), name: "f".into() },
+                    _ => ItemStart::FunctionCall { call_id: format!("call_{key}"), name: "f".into(), namespace: None },
                 };
                 events.push(ModelEvent::ItemStarted { key, item });
             }
@@ -104,7 +104,7 @@ proptest! {
 
 #[test]
 fn arguments_cut_short_are_never_a_complete_call() {
-    let start = ItemStart::FunctionCall { call_id: "c".into(), name: "f".into() };
+    let start = ItemStart::FunctionCall { call_id: "c".into(), name: "f".into(), namespace: None };
     let events = vec![
         ModelEvent::ItemStarted { key: 0, item: start },
         ModelEvent::Delta { key: 0, field: Field::Arguments, text: "{\"a\":".into() },
@@ -119,7 +119,7 @@ fn arguments_cut_short_are_never_a_complete_call() {
 
 #[test]
 fn a_call_without_arguments_has_an_empty_object_of_them_unless_it_was_cut() {
-    let start = ItemStart::FunctionCall { call_id: "c".into(), name: "f".into() };
+    let start = ItemStart::FunctionCall { call_id: "c".into(), name: "f".into(), namespace: None };
     let call = |incomplete| {
         let end = ItemEnd { incomplete, encrypted_content: None };
         vec![ModelEvent::ItemStarted { key: 0, item: start.clone() }, ModelEvent::ItemDone { key: 0, end }]

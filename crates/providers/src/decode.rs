@@ -1,5 +1,6 @@
 //! From a provider's answer to our events.
 
+use crate::lowering::CustomCalls;
 use crate::{Kind, Translation, anthropic, chat, gemini, openai};
 use tokenrouter_protocol::ModelEvent;
 
@@ -35,6 +36,7 @@ pub fn decode_response(kind: Kind, body: &[u8], translation: &Translation) -> Re
         Kind::Gemini => gemini::decode(text, translation, &mut out)?,
         Kind::Mistral | Kind::DeepSeek | Kind::OpenAiCompatible => chat::decode(text, translation, &mut out)?,
     }
+    CustomCalls::default().rewrite(&translation.lowered, &mut out, 0);
     Ok(out)
 }
 
@@ -49,6 +51,7 @@ enum Wire {
 pub struct StreamDecoder {
     wire: Wire,
     translation: Translation,
+    custom_calls: CustomCalls,
     finished: bool,
 }
 
@@ -61,7 +64,7 @@ impl StreamDecoder {
             Kind::Gemini => Wire::Gemini(gemini::Stream::default()),
             Kind::Mistral | Kind::DeepSeek | Kind::OpenAiCompatible => Wire::Chat(chat::Stream::default()),
         };
-        Self { wire, translation, finished: false }
+        Self { wire, translation, custom_calls: CustomCalls::default(), finished: false }
     }
 
     /// Takes one server-sent event in; `name` is empty if it has none. What follows the end of the
@@ -81,6 +84,7 @@ impl StreamDecoder {
             Wire::Gemini(stream) => stream.event(data, &self.translation, out)?,
             Wire::Chat(stream) => stream.event(data, &self.translation, out)?,
         }
+        self.custom_calls.rewrite(&self.translation.lowered, out, before);
         self.note_end(out, before);
         Ok(())
     }
@@ -99,6 +103,7 @@ impl StreamDecoder {
             Wire::Gemini(stream) => stream.end(&self.translation, out)?,
             Wire::OpenAi(_) | Wire::Anthropic(_) => {}
         }
+        self.custom_calls.rewrite(&self.translation.lowered, out, before);
         self.note_end(out, before);
         if self.finished { Ok(()) } else { Err(DecodeError::Truncated) }
     }

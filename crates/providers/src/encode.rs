@@ -1,6 +1,6 @@
 //! From our request to a provider's.
 
-use crate::{Kind, Translation, anthropic, chat, gemini, openai};
+use crate::{Kind, Translation, anthropic, chat, gemini, lowering, openai};
 use http::{HeaderName, HeaderValue};
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -110,17 +110,27 @@ pub(crate) struct Context<'a> {
     pub target: &'a Target<'a>,
     pub losses: Losses,
     pub translation: Translation,
+    /// Where the tools stand in what the caller gave, if not where they stand now.
+    pub tool_places: Vec<String>,
+}
+
+impl Context<'_> {
+    pub(crate) fn tool_place(&self, index: usize) -> String {
+        self.tool_places.get(index).cloned().unwrap_or_else(|| format!("tools[{index}]"))
+    }
 }
 
 /// # Errors
 /// When the request holds what this provider cannot be given; names the field.
 pub fn encode(target: &Target, request: &Request) -> Result<Encoded, EncodeError> {
     let translation = Translation::new(target.kind, target.provider, target.model);
-    let mut context = Context { target, losses: Losses::default(), translation };
+    let mut context = Context { target, losses: Losses::default(), translation, tool_places: Vec::new() };
     let stripped = (target.kind != Kind::Anthropic)
         .then(|| anthropic::native::taken_off(target, request, &mut context.losses))
         .flatten();
     let request = stripped.as_ref().unwrap_or(request);
+    let lowered = if target.kind == Kind::OpenAi { None } else { lowering::lower(&mut context, request)? };
+    let request = lowered.as_ref().unwrap_or(request);
     let (path, headers, body) = match target.kind {
         Kind::OpenAi => ("/responses".into(), Vec::new(), openai::encode(&mut context, request)?),
         Kind::Anthropic => ("/messages".into(), anthropic::headers(request), anthropic::encode(&mut context, request)?),

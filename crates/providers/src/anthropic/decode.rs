@@ -161,10 +161,7 @@ impl Stream {
             }
             "tool_use" => {
                 open.kind = BlockKind::ToolUse;
-                Some(ItemStart::FunctionCall {
-                    call_id: text(&block["id"]).to_owned(),
-                    name: translation.tool_name(text(&block["name"])).to_owned(),
-                })
+                Some(translation.call(text(&block["id"]).to_owned(), text(&block["name"])))
             }
             kind => {
                 open.kind = if native::is_own_block(kind) { BlockKind::Own } else { BlockKind::Unknown };

@@ -75,7 +75,8 @@ fn declaration(context: &mut Context, request: &Request, named: &Named) -> Value
         let at = request.tools.iter().position(
             |tool| matches!(tool, tokenrouter_protocol::Tool::Function(tool) if tool.name == named.tool.name),
         );
-        lowered_loss(context, &format!("tools[{}].parameters", at.unwrap_or(0)), &left_out);
+        let param = format!("{}.parameters", context.tool_place(at.unwrap_or(0)));
+        lowered_loss(context, &param, &left_out);
     }
     declaration
 }

@@ -302,7 +302,7 @@ fn arguments_are_the_bytes_that_the_model_gave() {
     let calls: Vec<(&str, &str)> = events
         .iter()
         .filter_map(|event| match event {
-            ModelEvent::ItemStarted { item: ItemStart::FunctionCall { call_id, name }, .. } => {
+            ModelEvent::ItemStarted { item: ItemStart::FunctionCall { call_id, name, .. }, .. } => {
                 Some((call_id.as_str(), name.as_str()))
             }
             _ => None,

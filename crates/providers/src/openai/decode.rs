@@ -78,6 +78,7 @@ fn start(key: u32, item: &Value, translation: &Translation, out: &mut Vec<ModelE
         "function_call" => ItemStart::FunctionCall {
             call_id: text(&item["call_id"]).to_owned(),
             name: translation.tool_name(text(&item["name"])).to_owned(),
+            namespace: item["namespace"].as_str().map(str::to_owned),
         },
         _ => match item {
             Value::Object(object) => ItemStart::Other(object.clone()),
