@@ -6,6 +6,7 @@ use crate::conversations::{ConversationItem, ConversationRow, ConversationTurn, 
 use crate::error::{Result, StoreError};
 use crate::keys::{ApiKeyRow, Bootstrap, Workspace};
 use crate::ledger::{LedgerEntry, StoredResponse};
+use crate::request_log::{RequestFilter, UsageGroup, UsageRow};
 use crate::rules::{
     FirewallRulePatch, FirewallRuleRow, NewFirewallRule, NewRoutingRule, RoutingRulePatch, RoutingRuleRow, Snapshot,
 };
@@ -249,6 +250,29 @@ impl Store {
     pub async fn list_requests(&self, workspace_id: i64, limit: u32, before: Option<&str>) -> Result<Vec<LedgerEntry>> {
         let before = before.map(str::to_owned);
         self.database.read(move |db| ledger::list(db, workspace_id, limit, before.as_deref())).await
+    }
+
+    /// The request that made a response, whether the response was stored or not.
+    pub async fn get_request_of_response(&self, workspace_id: i64, response_id: &str) -> Result<Option<LedgerEntry>> {
+        let response_id = response_id.to_owned();
+        self.database.read(move |db| ledger::of_response(db, workspace_id, &response_id)).await
+    }
+
+    /// Newest first, from behind the request `after`; `None` if the workspace has no such request.
+    pub async fn find_requests(
+        &self,
+        workspace_id: i64,
+        filter: RequestFilter,
+        limit: u32,
+        after: Option<&str>,
+    ) -> Result<Option<Vec<LedgerEntry>>> {
+        let after = after.map(str::to_owned);
+        self.database.read(move |db| ledger::find(db, workspace_id, &filter, limit, after.as_deref())).await
+    }
+
+    /// What the requests come to, group by group, in the groups' order.
+    pub async fn usage(&self, workspace_id: i64, filter: RequestFilter, group: UsageGroup) -> Result<Vec<UsageRow>> {
+        self.database.read(move |db| ledger::usage(db, workspace_id, &filter, group)).await
     }
 
     pub async fn count_requests(&self, workspace_id: i64) -> Result<u64> {

@@ -3,6 +3,7 @@
 mod body;
 mod chat_completions;
 mod conversations;
+mod csv;
 mod embeddings;
 mod firewall_rules;
 mod health;
@@ -11,12 +12,15 @@ mod messages;
 mod models;
 mod page;
 mod replay;
+mod request_filter;
 mod request_id;
+mod requests;
 mod responses;
 mod route;
 mod routing_rules;
 mod rule_fields;
 pub(crate) mod sse;
+mod usage;
 mod websocket;
 
 pub(crate) use websocket::Sessions;
@@ -37,6 +41,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         )
         .route("/v1/responses/input_tokens", post(input_tokens::count_input_tokens))
         .route("/v1/responses/{id}/input_items", get(responses::list_input_items))
+        .route("/v1/responses/{id}/route", get(requests::get_response_route))
         .route("/v1/responses/{id}/cancel", post(responses::cancel_response))
         .route("/v1/chat/completions", post(chat_completions::create_chat_completion))
         .route("/v1/embeddings", post(embeddings::create_embeddings))
@@ -58,6 +63,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             get(conversations::get_conversation_item).delete(conversations::delete_conversation_item),
         )
         .route("/v1/route", post(route::route_request))
+        .route("/v1/requests", get(requests::list_requests))
+        .route("/v1/requests/{id}", get(requests::get_request))
+        .route("/v1/usage", get(usage::get_usage))
         .route("/v1/models", get(models::list_models))
         .route("/v1/models/{*id}", get(models::get_model))
         .route("/v1/routing-rules", get(routing_rules::list_routing_rules).post(routing_rules::create_routing_rule))

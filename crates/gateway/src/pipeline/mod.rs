@@ -17,6 +17,7 @@ mod walk;
 pub(crate) use embeddings::embed;
 pub(crate) use estimate::estimate_input_tokens;
 pub(crate) use plan::explain;
+pub(crate) use record::usd;
 pub(crate) use stream::{EventCodec, ResponseStream};
 
 use crate::app::App;

@@ -18,7 +18,7 @@ use std::time::Instant;
 use tokenrouter_firewall::{Action, Tally};
 use tokenrouter_protocol::{Item, Object, Request, Response, Usage, new_ordered_id};
 use tokenrouter_providers::Loss;
-use tokenrouter_routing::{Mode, Price};
+use tokenrouter_routing::{Catalog, Mode, Price, TokenUsage};
 use tokenrouter_store::{ConversationTurn, LedgerEntry, StoredResponse};
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -77,9 +77,29 @@ pub(super) struct Told {
     latency_ms: u64,
 }
 
+/// What goes into the ledger as the decision: what the caller was told, and the price that the cost was
+/// computed from.
+#[derive(Serialize)]
+struct DecisionRecord<'a> {
+    #[serde(flatten)]
+    told: &'a Told,
+    /// Null: not known.
+    price: Option<PriceRecord<'a>>,
+}
+
+/// Pico-dollars a token, as they hold for a prompt of this length.
+#[derive(Serialize)]
+struct PriceRecord<'a> {
+    input_pico_usd: u64,
+    output_pico_usd: u64,
+    cache_read_pico_usd: u64,
+    cache_write_pico_usd: u64,
+    catalog_date: &'a str,
+}
+
 /// Dollars, for a person or a program to read; sums are kept in whole nano-dollars.
 #[allow(clippy::cast_precision_loss)]
-pub(super) fn usd(nano_usd: u64) -> f64 {
+pub(crate) fn usd(nano_usd: u64) -> f64 {
     nano_usd as f64 / 1e9
 }
 
@@ -283,12 +303,21 @@ impl Record {
 
     fn cost_nano_usd(&self) -> Option<u64> {
         let (price, usage) = (self.price.as_ref()?, self.usage?);
-        Some(price.cost(&tokenrouter_routing::TokenUsage {
-            uncached_input: usage.uncached_input,
-            cache_read: usage.cache_read,
-            cache_write: usage.cache_write,
-            output: usage.output,
-        }))
+        Some(price.cost(&tokens(&usage)))
+    }
+
+    fn decision(&self) -> DecisionRecord<'_> {
+        let price = self.price.map(|price| {
+            let rates = price.rates(&tokens(&self.usage.unwrap_or_default()));
+            PriceRecord {
+                input_pico_usd: rates.input_pico_usd,
+                output_pico_usd: rates.output_pico_usd,
+                cache_read_pico_usd: rates.cache_read_pico_usd.unwrap_or(rates.input_pico_usd),
+                cache_write_pico_usd: rates.cache_write_pico_usd.unwrap_or(rates.input_pico_usd),
+                catalog_date: Catalog::builtin().date(),
+            }
+        });
+        DecisionRecord { told: &self.told, price }
     }
 
     /// Writes the ledger entry and, if it is to be stored, the response. Comes back when both are
@@ -354,7 +383,7 @@ impl Record {
             output_tokens: usage.output,
             reasoning_tokens: usage.reasoning,
             cost_nano_usd: self.cost_nano_usd().map(|n| i64::try_from(n).unwrap_or(i64::MAX)),
-            decision_json: serde_json::to_string(&self.told).unwrap_or_default(),
+            decision_json: serde_json::to_string(&self.decision()).unwrap_or_default(),
         }
     }
 }
@@ -374,6 +403,15 @@ impl Drop for Record {
                 }
             });
         }
+    }
+}
+
+fn tokens(usage: &Usage) -> TokenUsage {
+    TokenUsage {
+        uncached_input: usage.uncached_input,
+        cache_read: usage.cache_read,
+        cache_write: usage.cache_write,
+        output: usage.output,
     }
 }
 
