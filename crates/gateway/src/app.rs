@@ -90,6 +90,16 @@ impl App {
     /// # Errors
     /// When a provider's address is not one, or the store cannot be read.
     pub async fn new(store: Store, options: Options) -> Result<Arc<Self>, StartError> {
+        let app = Self::idle(store, options).await?;
+        background::fail_abandoned(&app.store).await?;
+        Ok(app)
+    }
+
+    /// The same beside a gateway that may be running: for dry runs, not to be served.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub async fn idle(store: Store, options: Options) -> Result<Arc<Self>, StartError> {
         let mut providers = HashMap::new();
         for provider in &options.providers {
             let endpoint = Endpoint::with_auth(provider.kind, provider.auth, &provider.base_url, provider.key.as_ref())
@@ -97,7 +107,6 @@ impl App {
             providers.insert(provider.name.clone(), Provider { kind: provider.kind, endpoint });
         }
         let snapshot = Snapshot::load(&store).await?;
-        background::fail_abandoned(&store).await?;
         let limits = Limits {
             first_byte: options.time.first_event,
             between_events: options.time.between_events,

@@ -11,8 +11,8 @@ use crate::rules::{
     FirewallRulePatch, FirewallRuleRow, NewFirewallRule, NewRoutingRule, RoutingRulePatch, RoutingRuleRow, Snapshot,
 };
 use crate::sqlite::{
-    Database, api_keys, bootstrap, conversations, firewall_rules, ledger, responses, routing_rules, snapshot,
-    workspaces,
+    Database, api_keys, bootstrap, conversations, firewall_rules, ledger, migrations, responses, routing_rules,
+    snapshot, workspaces,
 };
 use crate::url::DatabaseUrl;
 
@@ -268,6 +268,22 @@ impl Store {
     ) -> Result<Option<Vec<LedgerEntry>>> {
         let after = after.map(str::to_owned);
         self.database.read(move |db| ledger::find(db, workspace_id, &filter, limit, after.as_deref())).await
+    }
+
+    /// In the order in which they were recorded, which is that of their ends, from behind the record of
+    /// that number; each with its number.
+    pub async fn list_recorded(&self, workspace_id: i64, after: i64, limit: u32) -> Result<Vec<(i64, LedgerEntry)>> {
+        self.database.read(move |db| ledger::recorded(db, workspace_id, after, limit)).await
+    }
+
+    /// The number of the newest record; 0 if there is none.
+    pub async fn last_record(&self) -> Result<i64> {
+        self.database.read(|db| ledger::last(db)).await
+    }
+
+    /// How many migrations the database has had.
+    pub async fn schema_version(&self) -> Result<i64> {
+        self.database.read(|db| migrations::version(db)).await
     }
 
     /// What the requests come to, group by group, in the groups' order.

@@ -23,6 +23,8 @@ pub(crate) mod sse;
 mod usage;
 mod websocket;
 
+pub use firewall_rules::{firewall_rule_json, read_firewall_rule};
+pub use routing_rules::{read_routing_rule, routing_rule_json};
 pub(crate) use websocket::Sessions;
 
 use crate::app::App;

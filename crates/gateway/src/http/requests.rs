@@ -4,9 +4,8 @@ use super::csv;
 use super::request_filter::FilterQuery;
 use crate::app::App;
 use crate::auth::Caller;
-use crate::clock::iso8601;
 use crate::error::{ApiError, ApiResult};
-use crate::pipeline::usd;
+use crate::report::{request_json, whole_request_json};
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
@@ -41,38 +40,8 @@ const COLUMNS: [&str; 21] = [
     "cost_usd",
 ];
 
-fn out(entry: &LedgerEntry) -> Value {
-    json!({
-        "id": entry.request_id,
-        "object": "request",
-        "created_at": iso8601(entry.created_at_ms),
-        "key_id": entry.key_id,
-        "response_id": entry.response_id,
-        "outcome": entry.outcome,
-        "http_status": entry.http_status,
-        "error_code": entry.error_code,
-        "provider": entry.provider,
-        "model": entry.model,
-        "requested_model": entry.requested_model,
-        "mode": entry.mode,
-        "task": entry.task,
-        "stream": entry.stream,
-        "latency_ms": entry.latency_ms,
-        "input_tokens": entry.input_tokens,
-        "cached_input_tokens": entry.cached_input_tokens,
-        "cache_write_tokens": entry.cache_write_tokens,
-        "output_tokens": entry.output_tokens,
-        "reasoning_tokens": entry.reasoning_tokens,
-        "cost_nano_usd": entry.cost_nano_usd,
-        "cost_usd": entry.cost_nano_usd.and_then(|cost| u64::try_from(cost).ok()).map(usd),
-    })
-}
-
-/// With the decision: attempts, warnings, rules, firewall hits, and the price.
 fn whole(entry: &LedgerEntry) -> ApiResult<Json<Value>> {
-    let mut request = out(entry);
-    request["decision"] = serde_json::from_str(&entry.decision_json).map_err(|e| ApiError::internal(&e))?;
-    Ok(Json(request))
+    whole_request_json(entry).map(Json).map_err(|e| ApiError::internal(&e))
 }
 
 #[derive(Deserialize)]
@@ -105,7 +74,7 @@ pub(super) async fn list_requests(
         .ok_or_else(|| ApiError::parameter("after", format!("there is no request `{}`", after.unwrap_or_default())))?;
     let has_more = entries.len() > limit as usize;
     entries.truncate(limit as usize);
-    let data: Vec<Value> = entries.iter().map(out).collect();
+    let data: Vec<Value> = entries.iter().map(request_json).collect();
     if as_table {
         return Ok(csv::table(&COLUMNS, &data));
     }

@@ -5,7 +5,7 @@ use super::request_filter::FilterQuery;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult};
-use crate::pipeline::usd;
+use crate::report::usage_json;
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
@@ -52,28 +52,12 @@ pub(super) async fn get_usage(
         _ => return Err(ApiError::parameter("group_by", "`group_by` must be one of day, model, provider, key")),
     };
     let rows = app.store.usage(caller.workspace_id, filter.filter()?, group).await?;
-    let data: Vec<Value> = rows.iter().map(out).collect();
+    let data: Vec<Value> = rows.iter().map(usage_json).collect();
     if as_table {
         return Ok(csv::table(&COLUMNS, &data));
     }
-    let total = out(&rows.iter().fold(UsageRow::default(), |sum, row| add(sum, row)));
+    let total = usage_json(&rows.iter().fold(UsageRow::default(), |sum, row| add(sum, row)));
     Ok(Json(json!({ "object": "usage", "group_by": group_by, "data": data, "total": total })).into_response())
-}
-
-fn out(row: &UsageRow) -> Value {
-    json!({
-        "group": row.group,
-        "requests": row.requests,
-        "answered_requests": row.answered_requests,
-        "input_tokens": row.input_tokens,
-        "cached_input_tokens": row.cached_input_tokens,
-        "cache_write_tokens": row.cache_write_tokens,
-        "output_tokens": row.output_tokens,
-        "reasoning_tokens": row.reasoning_tokens,
-        "cost_nano_usd": row.cost_nano_usd,
-        "cost_usd": usd(row.cost_nano_usd),
-        "unpriced_requests": row.unpriced_requests,
-    })
 }
 
 fn add(sum: UsageRow, row: &UsageRow) -> UsageRow {

@@ -16,6 +16,7 @@ mod walk;
 
 pub(crate) use embeddings::embed;
 pub(crate) use estimate::estimate_input_tokens;
+pub use plan::dry_run;
 pub(crate) use plan::explain;
 pub(crate) use record::usd;
 pub(crate) use stream::{EventCodec, ResponseStream};

@@ -255,6 +255,16 @@ pub(crate) fn explain(app: &App, rules: &routing::RoutingRules, request: &Reques
     }
 }
 
+/// [`explain`] for the command line: the body of a request, under a workspace's rules.
+///
+/// # Errors
+/// As `POST /v1/route` gives them.
+pub fn dry_run(app: &App, workspace_id: i64, body: Value) -> ApiResult<Value> {
+    let request = Request::parse(body)?;
+    let snapshot = app.snapshot.load();
+    explain(app, &snapshot.rules(workspace_id).routing, &request).map(Value::Object)
+}
+
 fn describe(target: &Target) -> Value {
     json!({
         "provider": target.provider.to_string(),

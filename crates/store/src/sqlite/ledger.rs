@@ -59,12 +59,16 @@ impl<'c> Inserter<'c> {
 /// The columns of an entry, in the order that [`entry`] reads them.
 macro_rules! select {
     ($rest:expr) => {
+        select!("", $rest)
+    };
+    ($more:literal, $rest:expr) => {
         concat!(
             "SELECT request_id, workspace_id, key_id, response_id, created_at_ms, latency_ms,
                     provider, model, requested_model, mode, task, stream, outcome, http_status,
                     error_code, input_tokens, cached_input_tokens, cache_write_tokens,
-                    output_tokens, reasoning_tokens, cost_nano_usd, decision_json
-             FROM ledger ",
+                    output_tokens, reasoning_tokens, cost_nano_usd, decision_json",
+            $more,
+            " FROM ledger ",
             $rest
         )
     };
@@ -202,6 +206,22 @@ pub(crate) fn find(
         )?
         .collect::<Result<_>>()
         .map(Some)
+}
+
+pub(crate) fn recorded(
+    connection: &Connection,
+    workspace_id: i64,
+    after: i64,
+    limit: u32,
+) -> Result<Vec<(i64, LedgerEntry)>> {
+    connection
+        .prepare_cached(select!(", id ", "WHERE id > ?2 AND workspace_id = ?1 ORDER BY id LIMIT ?3"))?
+        .query_map(params![workspace_id, after, limit], |row| Ok((row.get(22)?, entry(row)?)))?
+        .collect()
+}
+
+pub(crate) fn last(connection: &Connection) -> Result<i64> {
+    connection.prepare_cached("SELECT coalesce(max(id), 0) FROM ledger")?.query_row([], |row| row.get(0))
 }
 
 /// The sums of a group; what the group is stands before.
