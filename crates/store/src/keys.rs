@@ -44,6 +44,30 @@ pub struct ApiKeyRow {
     pub created_at_ms: i64,
     pub expires_at_ms: Option<i64>,
     pub revoked_at_ms: Option<i64>,
+    pub restrictions: KeyRestrictions,
+}
+
+/// What a key may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRestrictions {
+    /// `full`, or `inference` for a key that manages nothing.
+    pub scope: String,
+    /// The patterns of the models that it may use; empty: all.
+    pub models: Vec<String>,
+}
+
+impl Default for KeyRestrictions {
+    fn default() -> Self {
+        Self { scope: "full".to_owned(), models: Vec::new() }
+    }
+}
+
+/// An API key to be made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewApiKey {
+    pub name: String,
+    pub expires_at_ms: Option<i64>,
+    pub restrictions: KeyRestrictions,
 }
 
 /// An API key as the data plane needs it. Revoked keys are not given out.
@@ -55,6 +79,7 @@ pub struct KeyRow {
     pub workspace_id: i64,
     pub user_id: i64,
     pub expires_at_ms: Option<i64>,
+    pub restrictions: KeyRestrictions,
 }
 
 /// The hash under which a key is stored and found. Keys are long and random, so a fast hash is enough.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::conversations::{ConversationItem, ConversationRow, ConversationTurn, ItemPage};
 use crate::error::{Result, StoreError};
-use crate::keys::{ApiKeyRow, Bootstrap, Workspace};
+use crate::keys::{ApiKeyRow, Bootstrap, NewApiKey, Workspace};
 use crate::ledger::{LedgerEntry, StoredResponse};
 use crate::request_log::{RequestFilter, UsageGroup, UsageRow};
 use crate::rules::{
@@ -67,16 +67,22 @@ impl Store {
         self.database.read(move |db| workspaces::find(db, &name)).await
     }
 
+    /// [`create_api_key`](Self::create_api_key) of a key without restrictions.
+    pub async fn create_key(&self, workspace_id: i64, name: &str, key: &str, now_ms: i64) -> Result<ApiKeyRow> {
+        let new = NewApiKey { name: name.to_owned(), ..NewApiKey::default() };
+        self.create_api_key(workspace_id, new, key, now_ms).await
+    }
+
     /// Stores the hash of `key`, in the name of the workspace's first user. A key that exists, in any
     /// workspace, and a workspace that does not are a [`StoreError::Conflict`].
-    pub async fn create_key(&self, workspace_id: i64, name: &str, key: &str, now_ms: i64) -> Result<ApiKeyRow> {
-        let (name, key) = (name.to_owned(), key.to_owned());
+    pub async fn create_api_key(&self, workspace_id: i64, new: NewApiKey, key: &str, now_ms: i64) -> Result<ApiKeyRow> {
+        let key = key.to_owned();
         self.database
             .write(move |db| {
                 let workspace = workspaces::get(db, workspace_id)?
                     .ok_or_else(|| StoreError::Conflict { reason: "there is no such workspace".into() })?;
                 let origin = api_keys::Origin::Person;
-                Ok(api_keys::create(db, workspace, &name, &key, origin, now_ms)?)
+                Ok(api_keys::create(db, workspace, &new, &key, origin, now_ms)?)
             })
             .await
     }

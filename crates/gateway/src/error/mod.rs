@@ -20,6 +20,8 @@ pub enum Code {
     ContextLengthExceeded,
     PreviousResponseNotFound,
     InvalidApiKey,
+    ModelNotAllowed,
+    KeyNotAllowed,
     NotFound,
     ModelNotFound,
     MethodNotAllowed,
@@ -49,12 +51,14 @@ pub struct Row {
 }
 
 impl Code {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::InvalidJson,
         Self::InvalidParameter,
         Self::ContextLengthExceeded,
         Self::PreviousResponseNotFound,
         Self::InvalidApiKey,
+        Self::ModelNotAllowed,
+        Self::KeyNotAllowed,
         Self::NotFound,
         Self::ModelNotFound,
         Self::MethodNotAllowed,
@@ -94,6 +98,15 @@ impl Code {
             Self::InvalidApiKey => {
                 ("invalid_api_key", "unauthorized_error", 401, "the API key is missing, wrong, revoked or expired")
             }
+            Self::ModelNotAllowed => {
+                ("model_not_allowed", "authorization_error", 403, "the API key may not use this model")
+            }
+            Self::KeyNotAllowed => (
+                "key_not_allowed",
+                "authorization_error",
+                403,
+                "the API key is of scope `inference` and manages nothing",
+            ),
             Self::NotFound => {
                 ("not_found", "not_found_error", 404, "there is no such path or object in this workspace")
             }

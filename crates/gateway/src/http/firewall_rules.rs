@@ -3,7 +3,7 @@
 use super::body::read_json;
 use super::rule_fields::{RuleFields, rule_id};
 use crate::app::App;
-use crate::auth::Caller;
+use crate::auth::{Admin, Caller};
 use crate::clock::{iso8601, now_ms};
 use crate::error::{ApiError, ApiResult};
 use axum::Json;
@@ -39,7 +39,7 @@ pub fn firewall_rule_json(row: &FirewallRuleRow, engine: Option<EngineKind>) -> 
     })
 }
 
-pub(super) async fn list_firewall_rules(State(app): State<Arc<App>>, caller: Caller) -> ApiResult<Json<Value>> {
+pub(super) async fn list_firewall_rules(State(app): State<Arc<App>>, Admin(caller): Admin) -> ApiResult<Json<Value>> {
     let rules = app.store.list_firewall_rules(caller.workspace_id).await?;
     let data: Vec<Value> = rules.iter().map(|row| firewall_rule_json(row, engine_of(&caller, row))).collect();
     Ok(Json(json!({ "data": data })))
@@ -56,7 +56,7 @@ fn engine_of(caller: &Caller, row: &FirewallRuleRow) -> Option<EngineKind> {
 /// What a draft rule would do to a text. Nothing is kept of either.
 pub(super) async fn test_firewall_rule(
     State(app): State<Arc<App>>,
-    _caller: Caller,
+    _: Admin,
     headers: HeaderMap,
     body: Body,
 ) -> ApiResult<Json<Value>> {
@@ -102,7 +102,7 @@ pub(super) async fn test_firewall_rule(
 
 pub(super) async fn create_firewall_rule(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    Admin(caller): Admin,
     headers: HeaderMap,
     body: Body,
 ) -> ApiResult<(StatusCode, Json<Value>)> {
@@ -145,7 +145,7 @@ pub fn read_firewall_rule(body: Value) -> ApiResult<NewFirewallRule> {
 
 pub(super) async fn get_firewall_rule(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    Admin(caller): Admin,
     id: Rejected,
 ) -> ApiResult<Json<Value>> {
     let row = app.store.get_firewall_rule(caller.workspace_id, rule_id(id)?).await?;
@@ -155,7 +155,7 @@ pub(super) async fn get_firewall_rule(
 
 pub(super) async fn update_firewall_rule(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    Admin(caller): Admin,
     id: Rejected,
     headers: HeaderMap,
     body: Body,
@@ -182,7 +182,7 @@ pub(super) async fn update_firewall_rule(
 
 pub(super) async fn delete_firewall_rule(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    Admin(caller): Admin,
     id: Rejected,
 ) -> ApiResult<Json<Value>> {
     if !app.store.delete_firewall_rule(caller.workspace_id, rule_id(id)?).await? {

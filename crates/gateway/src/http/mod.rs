@@ -1,5 +1,6 @@
 //! HTTP in: one file a resource.
 
+mod api_keys;
 mod body;
 mod chat_completions;
 mod conversations;
@@ -23,6 +24,7 @@ pub(crate) mod sse;
 mod usage;
 mod websocket;
 
+pub use api_keys::{api_key_json, read_api_key};
 pub use firewall_rules::{firewall_rule_json, read_firewall_rule};
 pub use routing_rules::{read_routing_rule, routing_rule_json};
 pub(crate) use websocket::Sessions;
@@ -30,7 +32,7 @@ pub(crate) use websocket::Sessions;
 use crate::app::App;
 use crate::error::{ApiError, Code};
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use std::sync::Arc;
 
 /// Every route of the gateway.
@@ -65,6 +67,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             get(conversations::get_conversation_item).delete(conversations::delete_conversation_item),
         )
         .route("/v1/route", post(route::route_request))
+        .route("/v1/api-keys", get(api_keys::list_api_keys).post(api_keys::create_api_key))
+        .route("/v1/api-keys/{id}", delete(api_keys::delete_api_key))
         .route("/v1/requests", get(requests::list_requests))
         .route("/v1/requests/{id}", get(requests::get_request))
         .route("/v1/usage", get(usage::get_usage))

@@ -3,7 +3,7 @@
 use super::csv;
 use super::request_filter::FilterQuery;
 use crate::app::App;
-use crate::auth::Caller;
+use crate::auth::{Admin, Caller};
 use crate::error::{ApiError, ApiResult};
 use crate::report::{request_json, whole_request_json};
 use axum::Json;
@@ -54,7 +54,7 @@ pub(super) struct ListQuery {
 /// Newest first.
 pub(super) async fn list_requests(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    Admin(caller): Admin,
     Query(query): Query<ListQuery>,
     Query(filter): Query<FilterQuery>,
     headers: HeaderMap,
@@ -91,7 +91,7 @@ pub(super) async fn list_requests(
 
 pub(super) async fn get_request(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    Admin(caller): Admin,
     Path(id): Path<String>,
 ) -> ApiResult<Json<Value>> {
     let entry = app.store.get_request(caller.workspace_id, &id).await?;

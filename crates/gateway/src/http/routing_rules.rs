@@ -3,7 +3,7 @@
 use super::body::read_json;
 use super::rule_fields::{RuleFields, rule_id};
 use crate::app::App;
-use crate::auth::Caller;
+use crate::auth::Admin;
 use crate::clock::{iso8601, now_ms};
 use crate::error::{ApiError, ApiResult};
 use axum::Json;
@@ -34,14 +34,14 @@ pub fn routing_rule_json(row: &RoutingRuleRow) -> Value {
     })
 }
 
-pub(super) async fn list_routing_rules(State(app): State<Arc<App>>, caller: Caller) -> ApiResult<Json<Value>> {
+pub(super) async fn list_routing_rules(State(app): State<Arc<App>>, Admin(caller): Admin) -> ApiResult<Json<Value>> {
     let rules = app.store.list_routing_rules(caller.workspace_id).await?;
     Ok(Json(json!({ "data": rules.iter().map(routing_rule_json).collect::<Vec<_>>() })))
 }
 
 pub(super) async fn create_routing_rule(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    Admin(caller): Admin,
     headers: HeaderMap,
     body: Body,
 ) -> ApiResult<(StatusCode, Json<Value>)> {
@@ -74,7 +74,7 @@ pub fn read_routing_rule(body: Value) -> ApiResult<NewRoutingRule> {
 
 pub(super) async fn get_routing_rule(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    Admin(caller): Admin,
     id: Rejected,
 ) -> ApiResult<Json<Value>> {
     let row = app.store.get_routing_rule(caller.workspace_id, rule_id(id)?).await?;
@@ -83,7 +83,7 @@ pub(super) async fn get_routing_rule(
 
 pub(super) async fn update_routing_rule(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    Admin(caller): Admin,
     id: Rejected,
     headers: HeaderMap,
     body: Body,
@@ -103,7 +103,7 @@ pub(super) async fn update_routing_rule(
 
 pub(super) async fn delete_routing_rule(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    Admin(caller): Admin,
     id: Rejected,
 ) -> ApiResult<Json<Value>> {
     if !app.store.delete_routing_rule(caller.workspace_id, rule_id(id)?).await? {

@@ -3,7 +3,7 @@
 use super::csv;
 use super::request_filter::FilterQuery;
 use crate::app::App;
-use crate::auth::Caller;
+use crate::auth::Admin;
 use crate::error::{ApiError, ApiResult};
 use crate::report::usage_json;
 use axum::Json;
@@ -37,7 +37,7 @@ pub(super) struct UsageQuery {
 
 pub(super) async fn get_usage(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    Admin(caller): Admin,
     Query(query): Query<UsageQuery>,
     Query(filter): Query<FilterQuery>,
     headers: HeaderMap,

@@ -104,7 +104,7 @@ async fn prepare(caller: &Caller, record: &mut Record, mut request: Request) -> 
     let facts = plan::Facts::of(&request);
     let history = history::expand(&app, caller.workspace_id, &mut request).await?;
     record.lease = history.lease;
-    let plan = plan::decide(&app, &caller.rules.routing, &request, &facts)?;
+    let plan = plan::decide(&app, caller, &request, &facts)?;
     record.planned(&plan);
     screen::prompt(&caller.rules.firewall, &mut request, &mut record.tally)?;
     record.keep_input(&request, history.first_own);

@@ -2,12 +2,14 @@
 
 use super::record::{Source, Warning};
 use crate::app::App;
+use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Code};
 use serde_json::{Value, json};
 use std::cell::OnceCell;
+use std::sync::Arc;
 use tokenrouter_protocol::{Item, Object, OutputValue, Part, Request, Role, TextFormat};
 use tokenrouter_routing::{
-    self as routing, Decision, Mode, ModelRequest, Needs, SelectError, Target, TaskGuess, TaskInput,
+    self as routing, AllowedModels, Decision, Mode, ModelRequest, Needs, SelectError, Target, TaskGuess, TaskInput,
 };
 
 /// What the rules look at: the caller's own words, before any history is put in front of them.
@@ -47,8 +49,8 @@ pub(super) struct Plan {
     pub targets: Vec<Target>,
 }
 
-pub(super) fn decide(app: &App, rules: &routing::RoutingRules, request: &Request, facts: &Facts) -> ApiResult<Plan> {
-    let (plan, decision) = consider(app, rules, request, facts)?;
+pub(super) fn decide(app: &App, caller: &Caller, request: &Request, facts: &Facts) -> ApiResult<Plan> {
+    let (plan, decision) = consider(app, &caller.rules.routing, &caller.models, request, facts)?;
     let decision = decision.map_err(|error| select_error(error, &plan.asked))?;
     let mut warnings = plan.warnings;
     warnings.extend(decision.warnings.into_iter().map(|message| Warning::new(Source::Router, None, message)));
@@ -73,6 +75,7 @@ struct Considered {
 fn consider(
     app: &App,
     rules: &routing::RoutingRules,
+    allowed: &Arc<AllowedModels>,
     request: &Request,
     facts: &Facts,
 ) -> ApiResult<(Considered, Result<Decision, SelectError>)> {
@@ -112,6 +115,7 @@ fn consider(
         needs: needs(request, facts, guess),
         provider_by_rule,
         model_by_rule,
+        allowed: Arc::clone(allowed),
         day: crate::clock::today(),
     };
     let decision = routing::select(&app.pool, &select, &app.latency);
@@ -222,6 +226,9 @@ fn select_error(error: SelectError, asked: &str) -> ApiError {
             tracing::debug!(asked, "no candidate is eligible");
             ApiError::new(Code::NoEligibleModel, message)
         }
+        SelectError::NotAllowed { .. } => {
+            ApiError { param: Some("model".to_owned()), ..ApiError::new(Code::ModelNotAllowed, message) }
+        }
         SelectError::ProviderModelMismatch { .. } => ApiError::new(Code::RoutingConflict, message),
         SelectError::ProviderNotConfigured { name } => {
             ApiError { provider: Some(name), ..ApiError::new(Code::ProviderKeyMissing, message) }
@@ -230,9 +237,18 @@ fn select_error(error: SelectError, asked: &str) -> ApiError {
 }
 
 /// The dry run: what would be decided, with every candidate that was considered.
-pub(crate) fn explain(app: &App, rules: &routing::RoutingRules, request: &Request) -> ApiResult<Object> {
+pub(crate) fn explain(app: &App, caller: &Caller, request: &Request) -> ApiResult<Object> {
+    explained(app, &caller.rules.routing, &caller.models, request)
+}
+
+fn explained(
+    app: &App,
+    rules: &routing::RoutingRules,
+    allowed: &Arc<AllowedModels>,
+    request: &Request,
+) -> ApiResult<Object> {
     let facts = Facts::of(request);
-    let (considered, decision) = consider(app, rules, request, &facts)?;
+    let (considered, decision) = consider(app, rules, allowed, request, &facts)?;
     let decision = decision.map_err(|error| select_error(error, &considered.asked))?;
     let mut warnings = considered.warnings;
     warnings.extend(decision.warnings.iter().map(|m| Warning::new(Source::Router, None, m.clone())));
@@ -262,7 +278,7 @@ pub(crate) fn explain(app: &App, rules: &routing::RoutingRules, request: &Reques
 pub fn dry_run(app: &App, workspace_id: i64, body: Value) -> ApiResult<Value> {
     let request = Request::parse(body)?;
     let snapshot = app.snapshot.load();
-    explain(app, &snapshot.rules(workspace_id).routing, &request).map(Value::Object)
+    explained(app, &snapshot.rules(workspace_id).routing, &Arc::default(), &request).map(Value::Object)
 }
 
 fn describe(target: &Target) -> Value {

@@ -2,7 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
-use crate::keys::{ApiKeyRow, KeyParts, Workspace, hash_key};
+use super::convert;
+use crate::keys::{ApiKeyRow, KeyParts, KeyRestrictions, NewApiKey, Workspace, hash_key};
 
 /// How a key came to be.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -23,7 +24,7 @@ macro_rules! columns {
         concat!(
             $before,
             " id, workspace_id, user_id, name, prefix, last4, created_at_ms, expires_at_ms,
-              revoked_at_ms, is_bootstrap ",
+              revoked_at_ms, is_bootstrap, scope, models ",
             $after
         )
     };
@@ -40,13 +41,21 @@ fn api_key(row: &Row<'_>) -> Result<ApiKeyRow> {
         created_at_ms: row.get(6)?,
         expires_at_ms: row.get(7)?,
         revoked_at_ms: row.get(8)?,
+        restrictions: restrictions(row, 10)?,
     })
+}
+
+/// From the columns `scope` and `models`, of which the first has this number.
+pub(super) fn restrictions(row: &Row<'_>, column: usize) -> Result<KeyRestrictions> {
+    let models = convert::json(row, column + 1)?;
+    let models = serde_json::from_value(models).map_err(|error| convert::wrong(column + 1, error))?;
+    Ok(KeyRestrictions { scope: row.get(column)?, models })
 }
 
 pub(crate) fn create(
     connection: &Connection,
     workspace: Workspace,
-    name: &str,
+    new: &NewApiKey,
     key: &str,
     origin: Origin,
     now_ms: i64,
@@ -55,19 +64,23 @@ pub(crate) fn create(
     connection.query_row(
         columns!(
             "INSERT INTO api_keys (
-                 workspace_id, user_id, name, hash, prefix, last4, is_bootstrap, created_at_ms
-             ) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING",
+                 workspace_id, user_id, name, hash, prefix, last4, is_bootstrap, created_at_ms,
+                 expires_at_ms, scope, models
+             ) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) RETURNING",
             ""
         ),
         params![
             workspace.workspace_id,
             workspace.user_id,
-            name,
+            new.name,
             hash_key(key),
             parts.prefix,
             parts.last4,
             origin == Origin::Bootstrap,
             now_ms,
+            new.expires_at_ms,
+            new.restrictions.scope,
+            serde_json::Value::from(new.restrictions.models.clone()).to_string(),
         ],
         api_key,
     )

@@ -17,6 +17,10 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "0001_initial", sql: include_str!("../../../../migrations/sqlite/0001_initial.sql") },
     Migration { name: "0002_conversations", sql: include_str!("../../../../migrations/sqlite/0002_conversations.sql") },
     Migration { name: "0003_background", sql: include_str!("../../../../migrations/sqlite/0003_background.sql") },
+    Migration {
+        name: "0004_key_restrictions",
+        sql: include_str!("../../../../migrations/sqlite/0004_key_restrictions.sql"),
+    },
 ];
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
