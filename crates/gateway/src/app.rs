@@ -2,6 +2,7 @@
 
 use crate::error::ApiResult;
 use crate::http::Sessions;
+use crate::limits::Limits as KeyLimits;
 use crate::pipeline::background::{self, Background};
 use crate::pipeline::conversation::Conversations;
 use crate::pool;
@@ -67,6 +68,7 @@ pub struct App {
     pub(crate) latency: LatencyTracker,
     pub(crate) conversations: Conversations,
     pub(crate) background: Background,
+    pub(crate) limits: Arc<KeyLimits>,
     /// The open WebSocket connections.
     pub(crate) sessions: Sessions,
     pub(crate) max_body_bytes: usize,
@@ -107,6 +109,7 @@ impl App {
             providers.insert(provider.name.clone(), Provider { kind: provider.kind, endpoint });
         }
         let snapshot = Snapshot::load(&store).await?;
+        let key_limits = Arc::new(KeyLimits::load(&store).await?);
         let limits = Limits {
             first_byte: options.time.first_event,
             between_events: options.time.between_events,
@@ -121,6 +124,7 @@ impl App {
             latency: LatencyTracker::default(),
             conversations: Conversations::default(),
             background: Background::new(options.max_background),
+            limits: key_limits,
             sessions: Sessions::default(),
             max_body_bytes: options.max_body_bytes,
             max_attempts: options.max_attempts.max(1),

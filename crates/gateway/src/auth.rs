@@ -9,7 +9,7 @@ use http::request::Parts;
 use http::{HeaderMap, header};
 use std::sync::Arc;
 use tokenrouter_routing::AllowedModels;
-use tokenrouter_store::{KeyRow, hash_key};
+use tokenrouter_store::{KeyLimits, KeyRow, hash_key};
 
 /// A caller, and the rules of its workspace as they were when the request came.
 #[derive(Clone)]
@@ -20,6 +20,7 @@ pub(crate) struct Caller {
     pub rules: Arc<WorkspaceRules>,
     /// What the key may use.
     pub models: Arc<AllowedModels>,
+    pub limits: KeyLimits,
     manages: bool,
 }
 
@@ -47,6 +48,7 @@ impl Caller {
             key_id: key.key_id,
             rules: Arc::clone(snapshot.rules(key.workspace_id)),
             models: snapshot.models(key.key_id),
+            limits: key.restrictions.limits,
             manages: key.restrictions.scope == "full",
         }
     }

@@ -13,6 +13,7 @@ mod auth;
 mod clock;
 pub mod error;
 mod http;
+mod limits;
 mod pipeline;
 mod pool;
 pub mod report;

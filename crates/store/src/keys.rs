@@ -54,11 +54,31 @@ pub struct KeyRestrictions {
     pub scope: String,
     /// The patterns of the models that it may use; empty: all.
     pub models: Vec<String>,
+    pub limits: KeyLimits,
+}
+
+/// How much a key may do; `None`: no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeyLimits {
+    pub requests_per_minute: Option<u64>,
+    pub tokens_per_minute: Option<u64>,
+    pub max_in_flight: Option<u64>,
+    /// By calendar month, in UTC.
+    pub monthly_tokens: Option<u64>,
+    pub monthly_budget_nano_usd: Option<u64>,
+}
+
+/// What a key has used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyUsage {
+    pub key_id: i64,
+    pub tokens: u64,
+    pub cost_nano_usd: u64,
 }
 
 impl Default for KeyRestrictions {
     fn default() -> Self {
-        Self { scope: "full".to_owned(), models: Vec::new() }
+        Self { scope: "full".to_owned(), models: Vec::new(), limits: KeyLimits::default() }
     }
 }
 

@@ -23,7 +23,9 @@ mod url;
 
 pub use conversations::{ConversationItem, ConversationRow, ConversationTurn, ItemOrder, ItemPage};
 pub use error::{Result, StoreError};
-pub use keys::{ApiKeyRow, Bootstrap, BootstrapKey, KeyRestrictions, KeyRow, NewApiKey, Workspace, hash_key};
+pub use keys::{
+    ApiKeyRow, Bootstrap, BootstrapKey, KeyLimits, KeyRestrictions, KeyRow, KeyUsage, NewApiKey, Workspace, hash_key,
+};
 pub use ledger::{LedgerEntry, StoredResponse};
 pub use request_log::{RequestFilter, UsageGroup, UsageRow};
 pub use rules::{

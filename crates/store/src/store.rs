@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::conversations::{ConversationItem, ConversationRow, ConversationTurn, ItemPage};
 use crate::error::{Result, StoreError};
-use crate::keys::{ApiKeyRow, Bootstrap, NewApiKey, Workspace};
+use crate::keys::{ApiKeyRow, Bootstrap, KeyUsage, NewApiKey, Workspace};
 use crate::ledger::{LedgerEntry, StoredResponse};
 use crate::request_log::{RequestFilter, UsageGroup, UsageRow};
 use crate::rules::{
@@ -290,6 +290,11 @@ impl Store {
     /// How many migrations the database has had.
     pub async fn schema_version(&self) -> Result<i64> {
         self.database.read(|db| migrations::version(db)).await
+    }
+
+    /// What each key, of every workspace, has used since then.
+    pub async fn key_usage(&self, since_ms: i64) -> Result<Vec<KeyUsage>> {
+        self.database.read(move |db| ledger::key_usage(db, since_ms)).await
     }
 
     /// What the requests come to, group by group, in the groups' order.

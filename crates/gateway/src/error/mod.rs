@@ -34,6 +34,8 @@ pub enum Code {
     RoutingConflict,
     ProviderKeyMissing,
     RateLimitExceeded,
+    MonthlyQuotaExceeded,
+    BudgetExceeded,
     Internal,
     Unavailable,
     UpstreamError,
@@ -51,7 +53,7 @@ pub struct Row {
 }
 
 impl Code {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::InvalidJson,
         Self::InvalidParameter,
         Self::ContextLengthExceeded,
@@ -71,6 +73,8 @@ impl Code {
         Self::RoutingConflict,
         Self::ProviderKeyMissing,
         Self::RateLimitExceeded,
+        Self::MonthlyQuotaExceeded,
+        Self::BudgetExceeded,
         Self::Internal,
         Self::Unavailable,
         Self::UpstreamError,
@@ -151,7 +155,19 @@ impl Code {
                 "rate_limit_exceeded",
                 "rate_limit_error",
                 429,
-                "the provider limits requests, or too many responses run in the background; `Retry-After` says for how long",
+                "the API key's requests, tokens or requests in flight are at their limit, the provider limits requests, or too many responses run in the background; `Retry-After` says for how long",
+            ),
+            Self::MonthlyQuotaExceeded => (
+                "monthly_quota_exceeded",
+                "rate_limit_error",
+                429,
+                "the request may take the API key past its tokens of this month",
+            ),
+            Self::BudgetExceeded => (
+                "budget_exceeded",
+                "rate_limit_error",
+                429,
+                "the request may take the API key past its money of this month",
             ),
             Self::Internal => {
                 ("internal_error", "internal_error", 500, "our mistake; the log has it by the request id")

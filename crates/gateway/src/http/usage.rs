@@ -56,7 +56,7 @@ pub(super) async fn get_usage(
     if as_table {
         return Ok(csv::table(&COLUMNS, &data));
     }
-    let total = usage_json(&rows.iter().fold(UsageRow::default(), |sum, row| add(sum, row)));
+    let total = usage_json(&rows.iter().fold(UsageRow::default(), add));
     Ok(Json(json!({ "object": "usage", "group_by": group_by, "data": data, "total": total })).into_response())
 }
 

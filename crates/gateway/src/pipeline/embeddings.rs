@@ -4,7 +4,7 @@
 //! here: the model that was named answers, from any provider that the settings have it at, or nothing.
 
 use super::record::{Attempt, Outcome, Record};
-use super::screen;
+use super::{admission, screen};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Code};
@@ -66,6 +66,7 @@ async fn road(app: &App, caller: &Caller, record: &mut Record, request: &mut Emb
     }
     record.told.confidence = 1.0;
     screen_input(caller, record, request)?;
+    admission::admit_embeddings(record, caller, targets.first().and_then(|t| t.info.as_deref()), request)?;
     let mut last = ApiError::new(Code::NoEligibleModel, "there is no target to send this request to");
     for target in targets.iter().take(app.max_attempts) {
         let sent = match encode(app, target, request) {

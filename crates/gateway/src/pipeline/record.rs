@@ -3,6 +3,7 @@
 //!
 //! **A record is settled exactly once**, also when the caller goes away: then dropping it does it.
 
+use super::admission::{self, Admitted};
 use super::conversation::{self, Lease};
 use super::dispatch::Dispatched;
 use super::plan::Plan;
@@ -149,6 +150,11 @@ pub(super) struct Record {
     turn: Vec<Item>,
     input: Bytes,
     price: Option<Price>,
+    /// Held until what was used is counted.
+    pub admitted: Option<Admitted>,
+    pub limit_headers: Vec<(&'static str, String)>,
+    /// Of the answer's text, for a request that ends before its usage is told.
+    pub streamed_bytes: usize,
     pub usage: Option<Usage>,
     settled: bool,
 }
@@ -176,6 +182,9 @@ impl Record {
             turn: Vec::new(),
             input: Bytes::new(),
             price: None,
+            admitted: None,
+            limit_headers: Vec::new(),
+            streamed_bytes: 0,
             usage: None,
             settled: false,
         }
@@ -306,6 +315,23 @@ impl Record {
         Some(price.cost(&tokens(&usage)))
     }
 
+    /// Reserves what another target may come to, if the key has limits.
+    pub fn reserve_for(&mut self, target: &tokenrouter_routing::Target, request: &Request) -> ApiResult<()> {
+        match &mut self.admitted {
+            Some(admitted) => admitted.reserve_for(target, request),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts what was used against the key's limits, and gives its place back.
+    fn count(&mut self) {
+        if let Some(admitted) = self.admitted.take() {
+            let answered = !self.told.provider.is_empty();
+            let usage = self.usage.or_else(|| answered.then(|| admitted.guess(self.streamed_bytes)));
+            admitted.settle(admission::amount(self.price.as_ref(), &usage.unwrap_or_default()));
+        }
+    }
+
     fn decision(&self) -> DecisionRecord<'_> {
         let price = self.price.map(|price| {
             let rates = price.rates(&tokens(&self.usage.unwrap_or_default()));
@@ -328,6 +354,7 @@ impl Record {
         let stored = body.filter(|_| self.store).map(|body| self.stored(body, input));
         let turn = self.turn(outcome)?;
         self.settled = true;
+        self.count();
         let recorded = match turn {
             Some(turn) => self.app.store.record_turn(entry, stored, turn).await,
             None => self.app.store.record(entry, stored).await,
@@ -394,6 +421,7 @@ impl Drop for Record {
             return;
         }
         self.gather();
+        self.count();
         let entry = self.entry(Outcome::Cancelled, None);
         let store = self.app.store.clone();
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
@@ -406,7 +434,7 @@ impl Drop for Record {
     }
 }
 
-fn tokens(usage: &Usage) -> TokenUsage {
+pub(super) fn tokens(usage: &Usage) -> TokenUsage {
     TokenUsage {
         uncached_input: usage.uncached_input,
         cache_read: usage.cache_read,

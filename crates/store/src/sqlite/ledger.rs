@@ -3,6 +3,7 @@
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, Row, params};
 
 use super::convert::{signed, unsigned};
+use crate::keys::KeyUsage;
 use crate::ledger::LedgerEntry;
 use crate::request_log::{RequestFilter, UsageGroup, UsageRow};
 
@@ -282,6 +283,24 @@ pub(crate) fn usage(
                 })
             },
         )?
+        .collect()
+}
+
+pub(crate) fn key_usage(connection: &Connection, since_ms: i64) -> Result<Vec<KeyUsage>> {
+    connection
+        // By workspace, so that the index over time is of use.
+        .prepare_cached(
+            "SELECT key_id, sum(input_tokens + output_tokens), coalesce(sum(cost_nano_usd), 0)
+             FROM workspaces JOIN ledger ON ledger.workspace_id = workspaces.id
+             WHERE ledger.created_at_ms >= ?1 GROUP BY key_id",
+        )?
+        .query_map([since_ms], |row| {
+            Ok(KeyUsage {
+                key_id: row.get(0)?,
+                tokens: row.get(1).map(unsigned)?,
+                cost_nano_usd: row.get(2).map(unsigned)?,
+            })
+        })?
         .collect()
 }
 

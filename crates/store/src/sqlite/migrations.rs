@@ -21,6 +21,7 @@ const MIGRATIONS: &[Migration] = &[
         name: "0004_key_restrictions",
         sql: include_str!("../../../../migrations/sqlite/0004_key_restrictions.sql"),
     },
+    Migration { name: "0005_key_limits", sql: include_str!("../../../../migrations/sqlite/0005_key_limits.sql") },
 ];
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<()> {

@@ -24,7 +24,9 @@ pub(crate) fn version(connection: &Connection) -> Result<i64> {
 fn keys(connection: &Connection) -> Result<Vec<KeyRow>> {
     connection
         .prepare_cached(
-            "SELECT hash, id, workspace_id, user_id, expires_at_ms, scope, models
+            "SELECT hash, id, workspace_id, user_id, expires_at_ms, scope, models,
+                    requests_per_minute, tokens_per_minute, max_in_flight, monthly_tokens,
+                    monthly_budget_nano_usd
              FROM api_keys WHERE revoked_at_ms IS NULL ORDER BY id",
         )?
         .query_map([], |row| {

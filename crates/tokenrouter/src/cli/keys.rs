@@ -27,6 +27,8 @@ pub(super) enum KeysCommand {
         /// `inference` manages nothing, which is what a restricted key is of.
         #[arg(long, value_parser = ["full", "inference"])]
         scope: Option<String>,
+        #[command(flatten)]
+        limits: LimitArgs,
     },
     /// List a workspace's keys, by how they begin and end.
     List {
@@ -47,9 +49,45 @@ pub(super) enum KeysCommand {
     },
 }
 
+/// How much the key may do; without them, there is no limit.
+#[derive(clap::Args)]
+pub(super) struct LimitArgs {
+    #[arg(long, value_name = "N")]
+    requests_per_minute: Option<u64>,
+    #[arg(long, value_name = "N")]
+    tokens_per_minute: Option<u64>,
+    /// Requests at the same time.
+    #[arg(long, value_name = "N")]
+    max_in_flight: Option<u64>,
+    /// Tokens by calendar month, in UTC.
+    #[arg(long, value_name = "N")]
+    monthly_tokens: Option<u64>,
+    /// US dollars by calendar month, in UTC.
+    #[arg(long, value_name = "USD")]
+    monthly_budget_usd: Option<f64>,
+}
+
+impl LimitArgs {
+    fn write(&self, fields: &mut Value) {
+        for (field, limit) in [
+            ("requests_per_minute", self.requests_per_minute),
+            ("tokens_per_minute", self.tokens_per_minute),
+            ("max_in_flight", self.max_in_flight),
+            ("monthly_tokens", self.monthly_tokens),
+        ] {
+            if let Some(limit) = limit {
+                fields[field] = limit.into();
+            }
+        }
+        if let Some(usd) = self.monthly_budget_usd {
+            fields["monthly_budget_usd"] = usd.into();
+        }
+    }
+}
+
 pub(super) async fn run(command: KeysCommand) -> Result<(), Failure> {
     match command {
-        KeysCommand::Create { settings, workspace, name, expires_in_days, models, scope } => {
+        KeysCommand::Create { settings, workspace, name, expires_in_days, models, scope, limits } => {
             let mut fields = json!({ "name": name });
             if let Some(days) = expires_in_days {
                 fields["expires_in_days"] = days.into();
@@ -60,6 +98,7 @@ pub(super) async fn run(command: KeysCommand) -> Result<(), Failure> {
             if let Some(scope) = scope {
                 fields["scope"] = scope.into();
             }
+            limits.write(&mut fields);
             let new = read_api_key(fields, now_ms()).map_err(|error| Failure::Other(error.message))?;
             let store = open_store(&settings.load(None)?).await?;
             let id = match store.find_workspace(&workspace).await.map_err(Failure::of)? {
