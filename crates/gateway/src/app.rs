@@ -3,6 +3,7 @@
 use crate::error::ApiResult;
 use crate::http::Sessions;
 use crate::limits::Limits as KeyLimits;
+use crate::metrics::Metrics;
 use crate::pipeline::background::{self, Background};
 use crate::pipeline::conversation::Conversations;
 use crate::pool;
@@ -69,6 +70,7 @@ pub struct App {
     pub(crate) conversations: Conversations,
     pub(crate) background: Background,
     pub(crate) limits: Arc<KeyLimits>,
+    pub(crate) metrics: Metrics,
     /// The open WebSocket connections.
     pub(crate) sessions: Sessions,
     pub(crate) max_body_bytes: usize,
@@ -125,6 +127,7 @@ impl App {
             conversations: Conversations::default(),
             background: Background::new(options.max_background),
             limits: key_limits,
+            metrics: Metrics::default(),
             sessions: Sessions::default(),
             max_body_bytes: options.max_body_bytes,
             max_attempts: options.max_attempts.max(1),

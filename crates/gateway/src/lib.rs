@@ -14,6 +14,7 @@ mod clock;
 pub mod error;
 mod http;
 mod limits;
+mod metrics;
 mod pipeline;
 mod pool;
 pub mod report;

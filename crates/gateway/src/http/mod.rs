@@ -93,6 +93,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
                 .delete(firewall_rules::delete_firewall_rule),
         )
         .route("/healthz", get(health::check_health))
+        .route("/metrics", get(health::get_metrics))
         .route("/readyz", get(health::check_readiness))
         .fallback(async || ApiError::not_found("such path; the API is under /v1"))
         .method_not_allowed_fallback(async || {

@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::clock::now_ms;
 use crate::error::{ApiError, ApiResult, Code};
+use crate::metrics::Hit;
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
@@ -162,6 +163,7 @@ pub(super) struct Record {
 impl Record {
     pub fn begin(app: Arc<App>, caller: &Caller, request_id: &str, request: &Request) -> Self {
         let created_at_ms = now_ms();
+        app.metrics.begin();
         Self {
             app,
             told: Told { request_id: request_id.to_owned(), mode: Mode::Balance.as_str(), ..Told::default() },
@@ -350,6 +352,7 @@ impl Record {
     /// durable.
     pub async fn settle(&mut self, outcome: Outcome, error: Option<&ApiError>, body: Option<Bytes>) -> ApiResult<()> {
         let entry = self.entry(outcome, error);
+        self.measure(&entry);
         let input = std::mem::take(&mut self.input);
         let stored = body.filter(|_| self.store).map(|body| self.stored(body, input));
         let turn = self.turn(outcome)?;
@@ -386,6 +389,16 @@ impl Record {
         let _ = self.settle(outcome, Some(error), None).await;
     }
 
+    fn measure(&self, entry: &LedgerEntry) {
+        let hits = self.tally.iter().map(|hit| Hit {
+            rule_id: hit.rule_id,
+            action: hit.action.as_str(),
+            scope: hit.scope.as_str(),
+            matches: hit.matches,
+        });
+        self.app.metrics.observe(entry, hits);
+    }
+
     fn entry(&self, outcome: Outcome, error: Option<&ApiError>) -> LedgerEntry {
         let usage = self.usage.unwrap_or_default();
         LedgerEntry {
@@ -417,12 +430,14 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
+        self.app.metrics.end();
         if self.settled {
             return;
         }
         self.gather();
         self.count();
         let entry = self.entry(Outcome::Cancelled, None);
+        self.measure(&entry);
         let store = self.app.store.clone();
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
