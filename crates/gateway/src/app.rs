@@ -2,6 +2,8 @@
 
 use crate::error::ApiResult;
 use crate::http::Sessions;
+use crate::limits::Limits as KeyLimits;
+use crate::metrics::Metrics;
 use crate::pipeline::background::{self, Background, Stop};
 use crate::pipeline::conversation::Conversations;
 use crate::pool;
@@ -71,6 +73,8 @@ pub struct App {
     pub(crate) latency: LatencyTracker,
     pub(crate) conversations: Conversations,
     pub(crate) background: Background,
+    pub(crate) limits: Arc<KeyLimits>,
+    pub(crate) metrics: Metrics,
     /// The open WebSocket connections.
     pub(crate) sessions: Sessions,
     pub(crate) max_body_bytes: usize,
@@ -99,6 +103,16 @@ impl App {
     /// # Errors
     /// When a provider's address is not one, or the store cannot be read.
     pub async fn new(store: Store, options: Options) -> Result<Arc<Self>, StartError> {
+        let app = Self::idle(store, options).await?;
+        background::fail_abandoned(&app.store).await?;
+        Ok(app)
+    }
+
+    /// The same beside a gateway that may be running: for dry runs, not to be served.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub async fn idle(store: Store, options: Options) -> Result<Arc<Self>, StartError> {
         let mut providers = HashMap::new();
         for provider in &options.providers {
             let endpoint = Endpoint::with_auth(provider.kind, provider.auth, &provider.base_url, provider.key.as_ref())
@@ -106,7 +120,7 @@ impl App {
             providers.insert(provider.name.clone(), Provider { kind: provider.kind, endpoint });
         }
         let snapshot = Snapshot::load(&store).await?;
-        background::fail_abandoned(&store).await?;
+        let key_limits = Arc::new(KeyLimits::load(&store).await?);
         let limits = Limits {
             first_byte: options.time.first_event,
             between_events: options.time.between_events,
@@ -121,6 +135,8 @@ impl App {
             latency: LatencyTracker::default(),
             conversations: Conversations::default(),
             background: Background::new(options.max_background),
+            limits: key_limits,
+            metrics: Metrics::default(),
             sessions: Sessions::default(),
             max_body_bytes: options.max_body_bytes,
             max_attempts: options.max_attempts.max(1),

@@ -28,12 +28,19 @@ pub(crate) struct Snapshot {
     pub version: i64,
     keys: HashMap<[u8; 32], KeyRow>,
     workspaces: HashMap<i64, Arc<WorkspaceRules>>,
+    /// By key; keys that may use every model are not here.
+    models: HashMap<i64, Arc<routing::AllowedModels>>,
+    every_model: Arc<routing::AllowedModels>,
     no_rules: Arc<WorkspaceRules>,
 }
 
 impl Snapshot {
     pub async fn load(store: &Store) -> Result<Self, StoreError> {
         let rows = store.snapshot().await?;
+        let restricted = rows.keys.iter().filter(|key| !key.restrictions.models.is_empty());
+        let models = restricted
+            .map(|key| (key.key_id, Arc::new(routing::AllowedModels::new(&key.restrictions.models))))
+            .collect();
         let keys = rows.keys.into_iter().map(|key| (key.hash, key)).collect();
         let mut workspaces: HashMap<i64, RuleSpecs> = HashMap::new();
         for row in rows.routing_rules {
@@ -50,11 +57,16 @@ impl Snapshot {
         }
         let workspaces = workspaces.into_iter().map(|(id, specs)| (id, Arc::new(compile(id, &specs)))).collect();
         let no_rules = Arc::new(compile(0, &RuleSpecs::default()));
-        Ok(Self { version: rows.version, keys, workspaces, no_rules })
+        Ok(Self { version: rows.version, keys, workspaces, models, every_model: Arc::default(), no_rules })
     }
 
     pub fn key(&self, hash: &[u8; 32]) -> Option<&KeyRow> {
         self.keys.get(hash)
+    }
+
+    /// What a key may use.
+    pub fn models(&self, key_id: i64) -> Arc<routing::AllowedModels> {
+        Arc::clone(self.models.get(&key_id).unwrap_or(&self.every_model))
     }
 
     pub fn rules(&self, workspace_id: i64) -> &Arc<WorkspaceRules> {

@@ -32,6 +32,13 @@ pub enum EndpointError {
 }
 
 impl Endpoint {
+    /// Where a connection to it goes.
+    #[must_use]
+    pub fn host_and_port(&self) -> (&str, u16) {
+        let usual = if self.scheme == Scheme::HTTPS { 443 } else { 80 };
+        (self.authority.host().trim_matches(['[', ']']), self.authority.port_u16().unwrap_or(usual))
+    }
+
     /// # Errors
     /// When `base_url` is not an `http` or `https` address, or the key cannot stand in a header.
     pub fn new(kind: Kind, base_url: &str, key: Option<&SecretString>) -> Result<Self, EndpointError> {

@@ -57,7 +57,13 @@ pub(super) fn deliver(
         DeliveryBody::Plain(response, bytes) => plain(*response, bytes),
         DeliveryBody::Stream(stream) => event_stream(Body::from_stream(*stream)),
     };
-    tell_target(response, &delivery.provider, &delivery.model)
+    let mut response = tell_target(response, &delivery.provider, &delivery.model);
+    for (name, value) in delivery.limits {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
 }
 
 /// The headers that say who answered.

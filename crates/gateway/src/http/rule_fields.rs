@@ -96,12 +96,18 @@ impl RuleFields {
 
     /// What is left is not a field of a rule; fields that the answers carry are let pass, so that a
     /// rule can be sent back as it came.
-    pub fn finish(mut self) -> ApiResult<()> {
-        for field in ["id", "user_id", "engine", "hits", "last_hit_at", "created_at", "updated_at"] {
-            self.map.shift_remove(field);
+    pub fn finish(self) -> ApiResult<()> {
+        const CARRIED: [&str; 7] = ["id", "user_id", "engine", "hits", "last_hit_at", "created_at", "updated_at"];
+        self.finish_of("a rule", &CARRIED)
+    }
+
+    /// The same for another thing, with the fields that are let pass.
+    pub fn finish_of(mut self, thing: &str, carried: &[&str]) -> ApiResult<()> {
+        for field in carried {
+            self.map.shift_remove(*field);
         }
         for (field, _) in std::mem::take(&mut self.map) {
-            self.error(&field, format!("`{field}` is not a field of a rule"));
+            self.error(&field, format!("`{field}` is not a field of {thing}"));
         }
         if self.errors.is_empty() { Ok(()) } else { Err(ApiError::validation(self.errors)) }
     }

@@ -282,6 +282,7 @@ pub(super) async fn start(
     assembler.queue(&mut events);
     events.iter().for_each(|event| codec.event(event, &mut Vec::new()));
     let (provider, model) = (String::new(), response.model.clone());
+    let limits = record.limit_headers.clone();
     let listened = Arc::clone(&job);
     tokio::spawn(async move {
         work(record, prepared, assembler, codec, job.stop.subscribe()).await;
@@ -292,7 +293,7 @@ pub(super) async fn start(
     } else {
         DeliveryBody::Plain(Box::new(response), body)
     };
-    Ok(Delivery { provider, model, body })
+    Ok(Delivery { provider, model, limits, body })
 }
 
 async fn work(

@@ -40,6 +40,10 @@ pub(super) async fn dispatch(
     while record.told.attempts.len() < app.max_attempts
         && let Some(target) = order.next()
     {
+        if let Err(error) = record.reserve_for(target, request) {
+            last = error;
+            continue;
+        }
         let encoded = match encode(app, target, request) {
             Ok(encoded) => encoded,
             Err(error) => {

@@ -5,7 +5,7 @@
 
 use super::background::{abandoned, stopped};
 use super::record::{Attempt, Outcome, Record};
-use super::screen;
+use super::{admission, screen};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Code};
@@ -56,9 +56,18 @@ pub(crate) async fn embed(
 }
 
 async fn road(app: &App, caller: &Caller, record: &mut Record, request: &mut EmbeddingsRequest) -> ApiResult<Embedded> {
-    let targets = targets(app, request)?;
+    let mut targets = targets(app, request)?;
+    targets.retain(|target| match &target.info {
+        Some(info) => caller.models.allows(&target.provider, info),
+        None => caller.models.allows_name(&target.provider, &target.name),
+    });
+    if targets.is_empty() {
+        let message = "this API key may not use this model";
+        return Err(ApiError { param: Some("model".to_owned()), ..ApiError::new(Code::ModelNotAllowed, message) });
+    }
     record.told.confidence = 1.0;
     screen_input(caller, record, request)?;
+    admission::admit_embeddings(record, caller, targets.first().and_then(|t| t.info.as_deref()), request)?;
     let mut last = ApiError::new(Code::NoEligibleModel, "there is no target to send this request to");
     for target in targets.iter().take(app.max_attempts) {
         let sent = match encode(app, target, request) {

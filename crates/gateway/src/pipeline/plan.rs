@@ -2,12 +2,14 @@
 
 use super::record::{Source, Warning};
 use crate::app::App;
+use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Code};
 use serde_json::{Value, json};
 use std::cell::OnceCell;
+use std::sync::Arc;
 use tokenrouter_protocol::{Item, Object, OutputValue, Part, Request, Role, TextFormat};
 use tokenrouter_routing::{
-    self as routing, Decision, Mode, ModelRequest, Needs, SelectError, Target, TaskGuess, TaskInput,
+    self as routing, AllowedModels, Decision, Mode, ModelRequest, Needs, SelectError, Target, TaskGuess, TaskInput,
 };
 
 /// What the rules look at: the caller's own words, before any history is put in front of them.
@@ -47,8 +49,8 @@ pub(super) struct Plan {
     pub targets: Vec<Target>,
 }
 
-pub(super) fn decide(app: &App, rules: &routing::RoutingRules, request: &Request, facts: &Facts) -> ApiResult<Plan> {
-    let (plan, decision) = consider(app, rules, request, facts)?;
+pub(super) fn decide(app: &App, caller: &Caller, request: &Request, facts: &Facts) -> ApiResult<Plan> {
+    let (plan, decision) = consider(app, &caller.rules.routing, &caller.models, request, facts)?;
     let decision = decision.map_err(|error| select_error(error, &plan.origins))?;
     let mut warnings = plan.warnings;
     warnings.extend(decision.warnings.into_iter().map(|message| Warning::new(Source::Router, None, message)));
@@ -87,6 +89,7 @@ enum Origin {
 fn consider(
     app: &App,
     rules: &routing::RoutingRules,
+    allowed: &Arc<AllowedModels>,
     request: &Request,
     facts: &Facts,
 ) -> ApiResult<(Considered, Result<Decision, SelectError>)> {
@@ -135,6 +138,7 @@ fn consider(
         needs: needs(request, facts, guess),
         provider_by_rule,
         model_by_rule,
+        allowed: Arc::clone(allowed),
         day: crate::clock::today(),
     };
     let decision = routing::select(&app.pool, &select, &app.latency);
@@ -251,6 +255,9 @@ fn select_error(error: SelectError, origins: &Origins) -> ApiError {
         SelectError::ModelNotFound { .. } => missing(origins.model, "model"),
         SelectError::ProviderUnknown { .. } => missing(origins.provider, "provider"),
         SelectError::NoEligible { .. } => ApiError::new(Code::NoEligibleModel, message),
+        SelectError::NotAllowed { .. } => {
+            ApiError { param: Some("model".to_owned()), ..ApiError::new(Code::ModelNotAllowed, message) }
+        }
         SelectError::ProviderModelMismatch { .. } => match (origins.provider, origins.model) {
             (Origin::Rule(id), Origin::Caller(_)) => blame(Code::RoutingConflict, &message, "provider", id),
             (_, Origin::Rule(id)) => blame(Code::RoutingConflict, &message, "model", id),
@@ -270,9 +277,18 @@ fn select_error(error: SelectError, origins: &Origins) -> ApiError {
 }
 
 /// The dry run: what would be decided, with every candidate that was considered.
-pub(crate) fn explain(app: &App, rules: &routing::RoutingRules, request: &Request) -> ApiResult<Object> {
+pub(crate) fn explain(app: &App, caller: &Caller, request: &Request) -> ApiResult<Object> {
+    explained(app, &caller.rules.routing, &caller.models, request)
+}
+
+fn explained(
+    app: &App,
+    rules: &routing::RoutingRules,
+    allowed: &Arc<AllowedModels>,
+    request: &Request,
+) -> ApiResult<Object> {
     let facts = Facts::of(request);
-    let (considered, decision) = consider(app, rules, request, &facts)?;
+    let (considered, decision) = consider(app, rules, allowed, request, &facts)?;
     let decision = decision.map_err(|error| select_error(error, &considered.origins))?;
     let mut warnings = considered.warnings;
     warnings.extend(decision.warnings.iter().map(|m| Warning::new(Source::Router, None, m.clone())));
@@ -293,6 +309,16 @@ pub(crate) fn explain(app: &App, rules: &routing::RoutingRules, request: &Reques
         Value::Object(object) => Ok(object),
         _ => Err(ApiError::internal(&"a route is an object")),
     }
+}
+
+/// [`explain`] for the command line: the body of a request, under a workspace's rules.
+///
+/// # Errors
+/// As `POST /v1/route` gives them.
+pub fn dry_run(app: &App, workspace_id: i64, body: Value) -> ApiResult<Value> {
+    let request = Request::parse(body)?;
+    let snapshot = app.snapshot.load();
+    explained(app, &snapshot.rules(workspace_id).routing, &Arc::default(), &request).map(Value::Object)
 }
 
 fn describe(target: &Target) -> Value {

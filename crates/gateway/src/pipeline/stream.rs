@@ -191,7 +191,12 @@ impl Run {
                         self.record.usage = Some(usage);
                         self.assembler.push(ModelEvent::Usage(usage), &mut self.out);
                     }
-                    other => self.assembler.push(other, &mut self.out),
+                    other => {
+                        if let ModelEvent::Delta { text, .. } = &other {
+                            self.record.streamed_bytes += text.len();
+                        }
+                        self.assembler.push(other, &mut self.out);
+                    }
                 }
             }
             if let Err(blocked) = passed {

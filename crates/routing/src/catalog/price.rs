@@ -71,7 +71,8 @@ impl Price {
     }
 
     /// The rates that hold for a prompt of this length.
-    fn rates(&self, usage: &TokenUsage) -> Self {
+    #[must_use]
+    pub fn rates(&self, usage: &TokenUsage) -> Self {
         let prompt = usage.uncached_input.saturating_add(usage.cache_read).saturating_add(usage.cache_write);
         match self.long_prompt {
             Some(long) if prompt > long.above_input_tokens => Self {
