@@ -1,4 +1,5 @@
-# Needs a Rust toolchain (with a C compiler, as Rust has it), Python 3.11 or newer, and make. Everything
+# Needs a Rust toolchain (with a C compiler, as Rust has it), Python 3.11 or newer, and make; Node 20 for the
+# tests of the Vercel AI SDK, which are left out where there is none, but not in CI. Everything
 # else is installed by the targets that need it: Python packages into .venv and .venv-model, cargo's
 # tools by `cargo install`, Debian's packages (for `make bench` alone) by apt.
 
@@ -17,11 +18,14 @@ TEST_BINARY := $(CURDIR)/target/ci/tokenrouter
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 NEXTEST_VERSION := 0.9.143
 DENY_VERSION := 0.20.2
+# Of `make fuzz`: request, answer, stream, pattern or json_guard, and for how long.
+TARGET := stream
+SECONDS := 60
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find crates migrations -name '*.rs' -o -name '*.toml' -o -name '*.sql' -o -name '*.json' 2>/dev/null)
 PYTHON_SOURCES := pyproject.toml $(shell find python -name '*.py' -o -name 'py.typed' 2>/dev/null)
 
 .PHONY: help setup build build-ci test test-format test-lint test-rust test-types test-python \
-	demo demo-model test-model bench soak deny clean
+	demo demo-model test-model bench soak fuzz deny clean
 
 help: ## What there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -50,6 +54,8 @@ test-lint: setup
 test-rust: setup
 	@echo '== Rust tests'
 	cargo nextest run --workspace --cargo-profile ci --locked
+	@echo '== the fuzz targets, for a few seconds'
+	CARGO_TARGET_DIR=$(CURDIR)/target cargo test --manifest-path fuzz/Cargo.toml --profile ci --locked --test smoke
 
 test-types: setup
 	@echo '== types of the SDK'
@@ -80,13 +86,22 @@ bench: build ## Measure the gateway beside nginx (installs nginx by apt)
 soak: setup build ## Half an hour of mixed faults: nothing lost, held or grown (SOAK='--minutes 2' for less)
 	TOKENROUTER_BIN=$(CURDIR)/target/release/tokenrouter $(BIN)/python benches/soak.py $(SOAK)
 
+fuzz: ## Fuzz one target: make fuzz TARGET=stream SECONDS=60 (needs a nightly compiler)
+	@rustup run nightly rustc --version >/dev/null 2>&1 || { \
+		echo 'cargo-fuzz needs a nightly compiler. hint: rustup toolchain install nightly' >&2; exit 1; }
+	@cargo fuzz --version >/dev/null 2>&1 || { echo 'hint: cargo install cargo-fuzz --locked' >&2; exit 1; }
+	mkdir -p target/fuzz-corpus/$(TARGET)
+	cargo +nightly fuzz run --features libfuzzer $(TARGET) target/fuzz-corpus/$(TARGET) \
+		crates/providers/tests/golden/requests $(wildcard crates/providers/tests/golden/[acdgmo]*) -- \
+		-max_total_time=$(SECONDS)
+
 deny: ## Check licences, bans and sources of what we depend on
 	@echo '== dependencies'
 	@cargo deny --version >/dev/null 2>&1 || cargo install cargo-deny --locked --version $(DENY_VERSION)
 	cargo deny --log-level error check bans licenses sources
 
 clean: ## Remove what was built and installed here
-	rm -rf target dist $(VENV) $(MODEL_VENV) .pytest_cache .mypy_cache
+	rm -rf target dist $(VENV) $(MODEL_VENV) tests/node/node_modules .pytest_cache .mypy_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed' >&2; exit 1; }

@@ -43,7 +43,7 @@ def streamed(client: httpx.Client, **body: Any) -> Streamed:
         chunk = json.loads(line)
         chunks.append(chunk)
         # The package has no type for a call of a custom tool in a chunk.
-        if '"type":"custom"' not in line:
+        if '"custom":{' not in line:
             ChatCompletionChunk.model_validate_json(line, strict=True)
     assert len({(chunk["id"], chunk["created"], chunk["model"]) for chunk in chunks}) == 1
     assert chunks[0]["choices"][0]["delta"]["role"] == "assistant"
@@ -66,8 +66,10 @@ def streamed(client: httpx.Client, **body: Any) -> Streamed:
                         assert call["id"] and call[call["type"]]["name"], "id and name come first"
                         calls.append(dict(call))
                     else:
-                        assert set(call) == {"index", "function"} and set(call["function"]) == {"arguments"}
-                        calls[call["index"]]["function"]["arguments"] += call["function"]["arguments"]
+                        begun = calls[call["index"]]
+                        kind, field = ("custom", "input") if begun["type"] == "custom" else ("function", "arguments")
+                        assert set(call) == {"index", kind} and set(call[kind]) == {field}
+                        begun[kind] = begun[kind] | {field: begun[kind][field] + call[kind][field]}
             elif name == "function_call":
                 known = message.setdefault("function_call", {"arguments": ""})
                 known["arguments"] += value.pop("arguments")

@@ -25,6 +25,11 @@ def _document() -> dict[str, Any]:
     return document
 
 
+def schemas() -> dict[str, Any]:
+    found: dict[str, Any] = _document()["components"]["schemas"]
+    return found
+
+
 @functools.cache
 def _validator(schema: str) -> Draft202012Validator:
     resource = Resource.from_contents(_document(), default_specification=DRAFT202012)

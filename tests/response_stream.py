@@ -105,12 +105,12 @@ def check_order(stream: list[Event]) -> dict[str, Any]:
             said = event["part"].get("text", event["part"].get("refusal"))
             assert said == texts.setdefault(where, Text()).deltas
         elif kind.endswith(".delta"):
-            assert where in open_parts or "arguments" in kind, f"{kind} belongs to an open part"
+            assert where in open_parts or "arguments" in kind or "custom_tool_call" in kind, f"{kind} belongs to an open part"
             texts.setdefault(where, Text()).deltas += event["delta"]
         elif kind.endswith(".done"):
             text = texts.setdefault(where, Text())
             assert text.done is None
-            text.done = event.get("text", event.get("refusal", event.get("arguments")))
+            text.done = next(event[name] for name in ("text", "refusal", "arguments", "input") if name in event)
             assert text.done == text.deltas
     assert not open_items and not open_parts, "everything that was added is done"
     assert [done_items[index] for index in sorted(done_items)] == final["output"]
@@ -118,6 +118,8 @@ def check_order(stream: list[Event]) -> dict[str, Any]:
         item = next(item for item in final["output"] if item["id"] == item_id)
         if item["type"] == "function_call":
             assert text.done == item["arguments"]
+        elif item["type"] == "custom_tool_call":
+            assert text.done == item["input"]
         else:
             part = item[kind][index]
             assert text.deltas == part.get("text", part.get("refusal"))

@@ -166,6 +166,44 @@ def test_what_is_not_served_is_told_in_the_same_envelope(
     check_envelope(answer.json()["error"])
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/responses/%ff",
+        "/v1/responses/%ff/input_items",
+        "/v1/models/%ff",
+        "/v1/conversations/%ff",
+        "/v1/conversations/%ff/items",
+        "/v1/conversations/conv_1/items/%ff",
+        "/v1/routing-rules/%ff",
+        "/v1/firewall-rules/%ff",
+    ],
+)
+def test_an_id_that_is_no_text_is_the_id_of_nothing(caller: httpx.Client, path: str) -> None:
+    check_error(caller.get(path), 404, "not_found_error", "not_found")
+
+
+@pytest.mark.parametrize(
+    ("path", "param"),
+    [
+        ("/v1/responses/resp_1?stream=true&stream=true", "stream"),
+        ("/v1/responses/resp_1/input_items?limit=1&limit=2", "limit"),
+        ("/v1/responses/resp_1/input_items?limit=%ff", "limit"),
+        ("/v1/conversations/conv_1/items?order=asc&order=desc", "order"),
+    ],
+)
+def test_a_query_that_cannot_be_read_is_a_bad_request(caller: httpx.Client, path: str, param: str) -> None:
+    check_error(caller.get(path), 400, "invalid_request_error", "invalid_parameter", param)
+
+
+@pytest.mark.parametrize("field", ["router_provider", "router_model"])
+def test_a_field_of_the_router_that_names_nothing_is_the_param(caller: httpx.Client, field: str) -> None:
+    answer = caller.post("/v1/responses", json={"model": "auto", "input": "Hello", field: "zzz"})
+    check_error(answer, 404, "not_found_error", "model_not_found", field)
+    answer = caller.post("/v1/embeddings", json={"model": OPENAI, "input": "Hello", "router_provider": "zzz"})
+    check_error(answer, 404, "not_found_error", "model_not_found", "router_provider")
+
+
 def test_every_answer_has_a_request_id_of_its_own(caller: httpx.Client) -> None:
     assert caller.get("/v1/models").headers["x-request-id"]
     ids = {caller.post("/v1/responses", json={"input": "Hi"}).headers["x-request-id"] for _ in range(3)}
@@ -410,6 +448,17 @@ def test_a_callers_mistake_that_the_provider_finds_is_not_tried_elsewhere(
     error = check_error(answer, 400, "invalid_request_error", "invalid_parameter")
     assert error["provider"] == first
     assert len(simulator.requests(mark)) == 1
+
+
+def test_a_key_that_the_provider_repeats_in_its_refusal_stays_here(
+    faulty: tuple[httpx.Client, gp.Simulator],
+) -> None:
+    client, simulator = faulty
+    refusal = {"error": {"message": f"no project of the key {gp.SIMULATED_KEY} has this", "type": "invalid_request"}}
+    for stream in (False, True):
+        simulator.fault(provider="openai", count=1, status=400, body=json.dumps(refusal))
+        error = check_error(ask(client, OPENAI, stream=stream), 400, "invalid_request_error", "invalid_parameter")
+        assert "no project of the key [redacted] has this" in error["message"]
 
 
 def test_nothing_is_lost_every_request_is_in_the_ledger(

@@ -420,7 +420,6 @@ def test_custom_tools_and_citations_come_as_chats_have_them(
     [citation] = message["annotations"]
     assert citation["url_citation"]["start_index"] == 5 and message["content"][5:9] == "Two."
     messages += [message, {"role": "tool", "tool_call_id": "call_1", "content": "1"}]
-    # The simulator's model has no custom tools to go on with.
     scripted(simulator, REFUSED)
     both(http, OPENAI, messages, tools=tools)
     sent = [request["body"] for request in simulator.requests(mark)]

@@ -50,6 +50,55 @@ def test_wrong_settings_are_reported_all_at_once_with_their_place(tmp_path: Path
     assert re.search(r"\b2\b", ended.stderr) and re.search(r"\b3\b", ended.stderr), "the lines are named"
 
 
+def test_no_mistake_hides_another(tmp_path: Path) -> None:
+    config = tmp_path / "wrong.toml"
+    config.write_text(
+        "[server]\n"
+        'listen = "nowhere"\n'
+        "max_body_bytes = = 5\n"
+        "drain_timeout_ms = 01\n"
+        "[database]\n"
+        'url = "postgres://u:hunter2@db/x"\n'
+        "[log]\n"
+        'level = "loud"\n'
+        "[[providers]]\n"
+        'name = "a b"\n'
+        'kind = "telepathy"\n'
+        'base_url = "ftp://x"\n'
+        'api_key = "sk-hunter2"\n'
+        "[[providers]]\n"
+        'kind = "openai-compatible"\n'
+        'api_key = "env:NO_SUCH_KEY"\n'
+        "models = 5\n"
+    )
+    ended = gp.run("serve", "--config", str(config))
+    assert ended.returncode == 2, ended.stderr
+    for line, word in [
+        (2, "nowhere"),
+        (3, ""),
+        (4, ""),
+        (6, "database.url"),
+        (8, "loud"),
+        (9, "a b"),
+        (9, "telepathy"),
+        (9, "ftp://x"),
+        (9, "api_key"),
+        (14, "`name`"),
+        (14, "base_url"),
+        (14, "NO_SUCH_KEY"),
+        (14, "models"),
+    ]:
+        told = [said for said in ended.stderr.splitlines() if f"wrong.toml:{line}: " in said and word in said]
+        assert len(told) == 1, f"{line} {word!r} in:\n{ended.stderr}"
+    assert "hunter2" not in ended.stderr
+
+
+def test_a_flag_is_the_place_of_its_mistake() -> None:
+    ended = gp.run("serve", "--listen", "somewhere", "--database", "mysql://u:hunter2@db/x")
+    assert ended.returncode == 2
+    assert "--listen: " in ended.stderr and "--database: " in ended.stderr and "hunter2" not in ended.stderr
+
+
 def test_a_wrong_setting_in_the_environment_is_reported_by_its_name(tmp_path: Path) -> None:
     ended = gp.run(
         "serve", "--listen", "127.0.0.1:0", "--database", f"sqlite:{tmp_path}/t.db",

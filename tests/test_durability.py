@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import sqlite3
 import threading
@@ -14,7 +15,8 @@ from typing import Any
 import gateway_process as gp
 import httpx
 import pytest
-from response_stream import LAST, read
+from errors import check_envelope, check_error
+from response_stream import LAST, events, read
 
 MODELS = ["openai/gpt-4o", "anthropic/claude-sonnet-4-5"]
 CALLERS = 8
@@ -158,3 +160,125 @@ def test_rules_and_keys_survive_a_restart(tmp_path: Path, start_gateway: Callabl
         assert client.get("/v1/firewall-rules").json() == {"data": [made["data"]]}
         assert client.post("/v1/responses", json={"model": "auto", "input": "tea"}).status_code == 422
         assert other.post("/v1/responses", json={"model": "auto", "input": "tea"}).status_code == 200
+
+
+def start_slow(start_gateway: Callable[..., gp.Gateway], **settings: str) -> tuple[gp.Gateway, gp.Simulator]:
+    """A gateway whose next stream from OpenAI takes half a second an event."""
+    gateway = start_gateway(environment={f"TOKENROUTER_SERVER__{name}": value for name, value in settings.items()})
+    simulator = gp.Simulator(gateway.process.wait_for(r"simulator on (http://127\.0\.0\.1:\d+)"))
+    simulator.fault(provider="openai", count=1, drip_ms=500)
+    return gateway, simulator
+
+
+def check_cut(gateway: gp.Gateway, *request_ids: str) -> None:
+    """The gateway has ended cleanly, and each of the requests is in its ledger, as failed."""
+    assert gateway.process.wait(10) == 0, gateway.process.stderr
+    for trouble in ("could not be recorded", "not in the ledger", "WAL", "panicked"):
+        assert trouble not in gateway.process.stderr
+    with sqlite3.connect(f"file:{gateway.database}?mode=ro", uri=True) as connection:
+        recorded = connection.execute("SELECT request_id, outcome, http_status, error_code FROM ledger").fetchall()
+    assert sorted(recorded) == sorted((id_, "failed", 503, "service_unavailable") for id_ in request_ids)
+
+
+def test_what_the_drain_limit_cuts_is_told_so_and_is_in_the_ledger(start_gateway: Callable[..., gp.Gateway]) -> None:
+    gateway, simulator = start_slow(start_gateway, DRAIN_TIMEOUT_MS="200")
+    simulator.fault(provider="anthropic", count=1, delay_ms=60_000)
+    simulator.fault(provider="mistral", count=1, delay_ms=60_000)
+    answers: list[httpx.Response] = []
+
+    def ask(path: str, body: dict[str, Any]) -> None:
+        with gateway.http() as client:
+            answers.append(client.post(path, json=body))
+
+    callers = [
+        threading.Thread(target=ask, args=("/v1/responses", {"model": MODELS[1], "input": "Hello"})),
+        threading.Thread(target=ask, args=("/v1/embeddings", {"model": "mistral/mistral-embed", "input": "Hello"})),
+    ]
+    for caller in callers:
+        caller.start()
+    gp.until(lambda: len(simulator.requests()) == 2, "asking the providers")
+    body = {"model": MODELS[0], "input": "Tell me of the sea, at length", "stream": True}
+    with gateway.http() as client, client.stream("POST", "/v1/responses", json=body) as answer:
+        stream = read(answer)
+        last = next(stream)
+        gateway.process.terminate()
+        for last in stream:
+            pass
+    assert last["type"] == "response.failed"
+    assert last["response"]["status"] == "failed"
+    check_envelope(last["response"]["error"])
+    assert last["response"]["error"]["code"] == "service_unavailable"
+    for caller in callers:
+        caller.join(10)
+    for plain in answers:
+        check_error(plain, 503, "internal_error", "service_unavailable")
+    assert len(answers) == 2
+    check_cut(gateway, answer.headers["x-request-id"], *(plain.headers["x-request-id"] for plain in answers))
+
+
+def test_a_second_signal_ends_the_drain_at_once(start_gateway: Callable[..., gp.Gateway]) -> None:
+    gateway, _ = start_slow(start_gateway)
+    host, port = gateway.url.removeprefix("http://").split(":")
+    body = {"model": MODELS[0], "input": "Tell me of the sea, at length", "stream": True}
+    with gateway.http() as client, client.stream("POST", "/v1/responses", json=body) as answer:
+        stream = read(answer)
+        last = next(stream)
+        gateway.process.terminate()
+        gp.until(lambda: refuses(host, int(port)), "refusing new connections")
+        gateway.process.child.send_signal(signal.SIGINT)
+        for last in stream:
+            pass
+    assert last["type"] == "response.failed"
+    check_cut(gateway, answer.headers["x-request-id"])
+
+
+def silent(gateway: gp.Gateway) -> list[socket.socket]:
+    """Connections that send nothing, or half of a head."""
+    host, port = gateway.url.removeprefix("http://").split(":")
+    open_ = [socket.create_connection((host, int(port)), timeout=10) for _ in range(3)]
+    open_[1].sendall(b"POST /v1/respo")
+    open_[2].sendall(b"GET /v1/models HTTP/1.1\r\nhost: x\r\nauthorizat")
+    return open_
+
+
+def test_a_connection_without_a_whole_request_does_not_hold_the_stop_up(
+    start_gateway: Callable[..., gp.Gateway],
+) -> None:
+    gateway = start_gateway()
+    open_ = silent(gateway)
+    with gateway.http() as client:
+        assert client.get("/v1/models").status_code == 200
+        gateway.process.terminate()
+        # The limit of the drain is half a minute.
+        assert gateway.process.wait(10) == 0, gateway.process.stderr
+    assert "still running" not in gateway.process.stderr
+    for one in open_:
+        one.close()
+
+
+def test_a_connection_without_a_request_is_closed_when_its_time_is_over(
+    start_gateway: Callable[..., gp.Gateway],
+) -> None:
+    gateway, _ = start_slow(start_gateway, HEADER_TIMEOUT_MS="300")
+    kept = gateway.http()
+    assert kept.get("/v1/models").status_code == 200
+    for one in silent(gateway):
+        assert one.recv(1) == b"", "it is closed, and nothing is said"
+        one.close()
+    # The time of an answer does not count.
+    stream = events(kept, model=MODELS[0], input="Hello")
+    assert stream[-1]["type"] == "response.completed"
+    kept.close()
+
+
+def test_the_write_ahead_log_is_empty_after_a_stop(start_gateway: Callable[..., gp.Gateway]) -> None:
+    gateway = start_gateway()
+    # While another process has the file open, the log stays beside it.
+    other = sqlite3.connect(f"file:{gateway.database}?mode=ro", uri=True)
+    with gateway.http() as client:
+        assert client.post("/v1/responses", json={"input": "Hello"}).status_code == 200
+    other.execute("SELECT count(*) FROM ledger").fetchall()
+    assert gateway.stop() == 0
+    assert Path(f"{gateway.database}-wal").stat().st_size == 0
+    assert "WARN" not in gateway.process.stderr and "ragma" not in gateway.process.stderr
+    other.close()

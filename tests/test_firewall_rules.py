@@ -319,16 +319,17 @@ def test_a_blocked_answer_is_refused_plain(api: httpx.Client, model: str) -> Non
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_block_in_mid_stream_fails_it_and_nothing_of_the_match_has_left(api: httpx.Client, model: str) -> None:
-    create(api, r"\d{3}-\d{2}-\d{4}", "block", scope="response", type="regex", name="No numbers")
+    # No letter of it can stand in an id, which is of hexadecimal digits.
+    create(api, r"[k-z]{3}-[k-z]{2}-[k-z]{4}", "block", scope="response", type="regex", name="No numbers")
     body = {
         "model": model,
-        "input": "say exactly: the number that you asked for is 123-45-6789, is it not",
+        "input": "say exactly: the number that you asked for is qxz-vw-zyxw, is it not",
         "stream": True,
     }
     with api.stream("POST", "/v1/responses", json=body) as answer:
         assert answer.status_code == 200
         raw = answer.read().decode()
-    for part in ("123", "45-", "6789", "is it not"):
+    for part in ("qxz", "vw-", "zyxw", "is it not"):
         assert part not in raw
     stream = [json.loads(line[5:]) for line in raw.splitlines() if line.startswith("data:") and "[DONE]" not in line]
     assert "the number that you asked for is" in streamed_text(stream)
@@ -506,3 +507,23 @@ def test_two_changes_at_once_make_no_rule_that_nobody_checked(gateway: gp.Gatewa
             api.patch(path, json={"type": "substring", "pattern": "tea"})
             list(threads.map(lambda body: api.patch(path, json=body), [{"type": "regex"}, {"pattern": "("}] * 4))
             answered(api, "Hello")
+
+
+@pytest.mark.parametrize(("column", "word"), [("scope", "thought"), ("kind", "poem"), ("action", "quarantine")])
+def test_a_rule_of_a_later_version_blocks_everything_of_its_workspace(
+    start_gateway: Any, column: str, word: str
+) -> None:
+    gateway = start_gateway()
+    other = gateway.new_workspace()
+    with gateway.http() as client, gateway.http(other) as elsewhere:
+        rule = create(client, "tea", "mask")
+        assert ask(client, "Hello").status_code == 200
+        with sqlite3.connect(gateway.database) as connection:
+            connection.execute(f"UPDATE firewall_rules SET {column} = ? WHERE id = ?", (word, rule))
+        gp.until(lambda: ask(client, "Hello").status_code == 422, "seeing the change")
+        error = check_error(ask(client, "Hello"), 422, "firewall_error", "firewall_blocked")
+        assert str(rule) in error["message"]
+        assert ask(elsewhere, "Hello").status_code == 200
+        with sqlite3.connect(gateway.database) as connection:
+            connection.execute("UPDATE firewall_rules SET is_enabled = 0 WHERE id = ?", (rule,))
+        gp.until(lambda: ask(client, "Hello").status_code == 200, "seeing that the rule is off")

@@ -148,3 +148,26 @@ def test_an_auth_that_is_none_is_told(tmp_path: Path) -> None:
     config.write_text('[[providers]]\nname = "groq"\nauth = "basic"\n')
     ended = gp.run("serve", "--config", str(config), "--database", f"sqlite:{tmp_path}/t.db")
     assert ended.returncode not in (0, 101) and "bearer or api-key" in ended.stderr
+
+
+def test_simulating_leaves_real_only_what_listens_on_this_machine(
+    start_gateway: Start, host: gp.Simulator, tmp_path: Path, mark: str
+) -> None:
+    config = tmp_path / "both.toml"
+    config.write_text(
+        gp.provider_settings("elsewhere", "openai-compatible", "https://llm.invalid/v1")
+        + 'models = ["far"]\n'
+        + gp.provider_settings("groq", "openai-compatible", f"{host.url}/mine/v1")
+        + 'models = ["near"]\n'
+        + gp.provider_settings("openai", "openai", "https://openai.invalid/v1")
+    )
+    gateway = start_gateway(config=config, environment={"SIMULATED_KEY": gp.SIMULATED_KEY})
+    inside = gp.Simulator(gateway.process.wait_for(r"simulator on (http://127\.0\.0\.1:\d+)"))
+    ask(gateway, "elsewhere/far", mark)
+    ask(gateway, "openai/gpt-4o", mark)
+    assert [request["provider"] for request in inside.requests(mark)] == ["elsewhere", "openai"]
+    assert host.requests(mark) == []
+    ask(gateway, "groq/near", mark)
+    [request] = host.requests(mark)
+    assert request["provider"] == "mine"
+    assert request["headers"] == {"authorization": f"…{gp.SIMULATED_KEY[-4:]}"}

@@ -251,6 +251,31 @@ def test_a_provider_and_a_model_that_do_not_go_together_are_a_routing_error(api:
     assert (answer.status_code, answer.json()["error"]["type"]) == (422, "routing_error"), answer.text
 
 
+@pytest.mark.parametrize(
+    "action", [{"set_provider": "zzz"}, {"set_model": "zzz"}, {"set_provider": "openai", "set_model": "zzz"}]
+)
+def test_a_rule_that_names_nothing_is_the_rules_mistake_and_not_the_callers(
+    api: httpx.Client, action: dict[str, Any]
+) -> None:
+    rule = create(api, {}, action)
+    for path in ("/v1/responses", "/v1/route"):
+        answer = api.post(path, json={"model": "gpt-4o", "input": "Hello"})
+        error = answer.json()["error"]
+        assert (answer.status_code, error["type"], error["param"]) == (422, "routing_error", None), answer.text
+        assert f"routing rule {rule} " in error["message"] and "zzz" in error["message"]
+
+
+def test_the_mode_in_a_rules_model_string_counts_unless_a_rule_sets_the_mode(api: httpx.Client) -> None:
+    create(api, {"contains": "alpha"}, {"set_model": "auto:cost"})
+    create(api, {"contains": "beta"}, {"set_model": "gpt-4o:quality"})
+    create(api, {"contains": "gamma"}, {"set_mode": "latency"})
+    assert ask(api, "alpha", model="gpt-4o:latency")["mode"] == "cost"
+    assert ask(api, "alpha", router_mode="quality")["mode"] == "cost"
+    told = ask(api, "beta")
+    assert (told["model"], told["mode"]) == ("gpt-4o", "quality")
+    assert ask(api, "beta gamma")["mode"] == "latency"
+
+
 def test_each_action_is_the_first_matching_rules_that_gives_it_and_all_warnings_are_kept(api: httpx.Client) -> None:
     low = create(api, {}, {"set_mode": "cost", "set_model": "gpt-4o-mini"} | warn("low"), priority=-5)
     first = create(api, {}, {"set_mode": "quality"} | warn("first"), priority=10)

@@ -455,3 +455,75 @@ def test_a_cut_gives_so_many_bytes_and_then_breaks(raw: httpx.Client, simulator:
 def test_a_fault_that_is_none_is_refused(raw: httpx.Client, fault: dict[str, Any]) -> None:
     answer = raw.post("/_simulator/faults", json=fault)
     assert answer.status_code == 400 and answer.json()["error"]["message"]
+
+
+def test_a_request_as_long_as_the_gateway_takes_is_taken(api: httpx.Client) -> None:
+    answer = api.post("/v1/responses", json={"model": "openai/gpt-4.1", "input": "sea " * 750_000})
+    assert answer.status_code == 200, answer.text
+
+
+REFUSE = "Please refuse this"
+REFUSAL = "I cannot help with that."
+
+
+def test_openais_responses_refuse_in_a_part_of_its_own(raw: httpx.Client) -> None:
+    body: dict[str, Any] = {"model": "gpt-4o", "input": REFUSE}
+    plain = Response.model_validate(raw.post("/openai/v1/responses", json=body).json())
+    [message] = plain.output
+    assert message.type == "message" and [part.type for part in message.content] == ["refusal"]
+    events: list[Any] = [
+        TypeAdapter(ResponseStreamEvent).validate_json(text)
+        for text in data(raw.post("/openai/v1/responses", json=body | {"stream": True}))
+    ]
+    assert "".join(event.delta for event in events if event.type == "response.refusal.delta") == REFUSAL
+    assert [event.refusal for event in events if event.type == "response.refusal.done"] == [REFUSAL]
+    assert events[-1].response.output == plain.output and plain.status == "completed"
+
+
+@pytest.mark.parametrize(
+    ("provider", "content", "refusal", "reason"),
+    [
+        ("openai", None, REFUSAL, "stop"),
+        ("local", None, REFUSAL, "stop"),
+        ("deepseek", "", None, "content_filter"),
+        ("mistral", REFUSAL, None, "stop"),
+    ],
+)
+def test_chats_refuse_beside_the_content_or_by_their_filter(
+    raw: httpx.Client, provider: str, content: str | None, refusal: str | None, reason: str
+) -> None:
+    body: dict[str, Any] = {"model": "a-model", "messages": [{"role": "user", "content": REFUSE}]}
+    path = f"/{provider}/v1/chat/completions"
+    plain = ChatCompletion.model_validate(raw.post(path, json=body).json()).choices[0]
+    assert (plain.message.content, plain.message.refusal, plain.finish_reason) == (content, refusal, reason)
+    chunks = [
+        ChatCompletionChunk.model_validate_json(line)
+        for line in data(raw.post(path, json=body | {"stream": True}))
+        if line != "[DONE]"
+    ]
+    choices = [chunk.choices[0] for chunk in chunks if chunk.choices]
+    assert "".join(choice.delta.content or "" for choice in choices) == (content or "")
+    assert "".join(choice.delta.refusal or "" for choice in choices) == (refusal or "")
+    assert choices[-1].finish_reason == reason
+
+
+def test_anthropic_and_gemini_refuse_by_their_reason_to_stop(simulator: gp.Simulator, gemini: genai.Client) -> None:
+    messages: Any = [{"role": "user", "content": REFUSE}]
+    with anthropic.Anthropic(api_key="a-1", base_url=f"{simulator.url}/anthropic", max_retries=0) as client:
+        plain = client.messages.create(model="claude-sonnet-4-5", max_tokens=64, messages=messages)
+        with client.messages.stream(model="claude-sonnet-4-5", max_tokens=64, messages=messages) as stream:
+            final = stream.get_final_message()
+    for message in (plain, final):
+        assert (message.stop_reason, message.content) == ("refusal", [])
+    chunks = list(gemini.models.generate_content_stream(model=OLD_GEMINI, contents=REFUSE))
+    for answer in (gemini.models.generate_content(model=OLD_GEMINI, contents=REFUSE), chunks[-1]):
+        [candidate] = answer.candidates or []
+        assert candidate.finish_reason == types.FinishReason.SAFETY and not answer.text
+
+
+def test_openais_tools_can_be_held_to_some_of_them(raw: httpx.Client) -> None:
+    tools = [{"type": "function", "name": name, "parameters": SCHEMA, "strict": True} for name in ("get_weather", "f")]
+    choice = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "f"}]}
+    body = {"model": "gpt-4o", "input": CALL, "tools": tools, "tool_choice": choice}
+    [call] = Response.model_validate(raw.post("/openai/v1/responses", json=body).json()).output
+    assert call.type == "function_call" and call.name == "f"

@@ -259,3 +259,20 @@ def test_a_stop_lets_the_answer_finish_and_closes(start_gateway: Callable[..., g
         stream += answer(ws)
         assert text_of(check_order(stream)) and closed(ws) == 1001
     assert gateway.process.wait(10) == 0, gateway.process.stderr
+
+
+def test_an_answer_that_the_drain_limit_cuts_is_told_so_and_recorded(start_gateway: Callable[..., gp.Gateway]) -> None:
+    gateway = start_gateway(environment={"TOKENROUTER_SERVER__DRAIN_TIMEOUT_MS": "200"})
+    simulator = gp.Simulator(gateway.process.wait_for(r"simulator on (http://127\.0\.0\.1:\d+)"))
+    simulator.fault(count=1, drip_ms=500)
+    with socket(gateway, gateway.key) as ws:
+        ask(ws, model=MODELS[0], input="Tell me of the sea, at length")
+        receive(ws)
+        gateway.process.terminate()
+        last = answer(ws)[-1]
+        assert (last["type"], last["response"]["error"]["code"]) == ("response.failed", "service_unavailable")
+        assert closed(ws) == 1001
+    assert gateway.process.wait(10) == 0, gateway.process.stderr
+    with sqlite3.connect(f"file:{gateway.database}?mode=ro", uri=True) as database:
+        recorded = database.execute("SELECT outcome, http_status, error_code FROM ledger").fetchall()
+    assert recorded == [("failed", 503, "service_unavailable")]

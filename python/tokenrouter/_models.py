@@ -144,7 +144,10 @@ class FirewallRule(Model):
     pattern: str
     action: str
     replacement: str | None = None
+    normalize: bool = False
     engine: str | None = None
+    hits: int = 0
+    last_hit_at: str | None = None
     created_at: str | None = None
     updated_at: str | None = None
 

@@ -313,10 +313,11 @@ class FirewallRules(Resource):
         *,
         name: str,
         scope: Literal["prompt", "response"],
-        type: Literal["substring", "regex"],
+        type: Literal["substring", "regex", "detector"],
         pattern: str,
-        action: Literal["block", "mask", "warn"],
+        action: Literal["block", "mask", "warn", "shadow"],
         replacement: str | None | NotGiven = NOT_GIVEN,
+        normalize: bool | NotGiven = NOT_GIVEN,
         priority: int | NotGiven = NOT_GIVEN,
         is_enabled: bool | NotGiven = NOT_GIVEN,
         **options: Unpack[RequestOptions],
@@ -330,6 +331,7 @@ class FirewallRules(Resource):
             "pattern": pattern,
             "action": action,
             "replacement": replacement,
+            "normalize": normalize,
             **options,
         }
         made = calls.call("POST", calls.rule_path("firewall-rules"), fields)
@@ -357,10 +359,11 @@ class FirewallRules(Resource):
         self,
         *,
         text: str,
-        type: Literal["substring", "regex"],
+        type: Literal["substring", "regex", "detector"],
         pattern: str,
-        action: Literal["block", "mask", "warn"] = "warn",
+        action: Literal["block", "mask", "warn", "shadow"] = "warn",
         replacement: str | None | NotGiven = NOT_GIVEN,
+        normalize: bool | NotGiven = NOT_GIVEN,
         **options: Unpack[RequestOptions],
     ) -> DataObject[FirewallTrial]:
         """What a draft rule would do to a text; nothing is kept."""
@@ -370,6 +373,7 @@ class FirewallRules(Resource):
             "pattern": pattern,
             "action": action,
             "replacement": replacement,
+            "normalize": normalize,
             **options,
         }
         made = calls.call("POST", "/v1/firewall-rules/test", fields)

@@ -82,10 +82,11 @@ class FirewallRuleUpdateParams(TypedDict, total=False):
     priority: int
     is_enabled: bool
     scope: Literal["prompt", "response"]
-    type: Literal["substring", "regex"]
+    type: Literal["substring", "regex", "detector"]
     pattern: str
-    action: Literal["block", "mask", "warn"]
+    action: Literal["block", "mask", "warn", "shadow"]
     replacement: str | None
+    normalize: bool
 
 
 class FirewallRuleCreateParams(TypedDict, total=False):
@@ -93,10 +94,11 @@ class FirewallRuleCreateParams(TypedDict, total=False):
     priority: int
     is_enabled: bool
     scope: Required[Literal["prompt", "response"]]
-    type: Required[Literal["substring", "regex"]]
+    type: Required[Literal["substring", "regex", "detector"]]
     pattern: Required[str]
-    action: Required[Literal["block", "mask", "warn"]]
+    action: Required[Literal["block", "mask", "warn", "shadow"]]
     replacement: str | None
+    normalize: bool
 
 
 class RoutingRuleUpdateArguments(RoutingRuleUpdateParams, RequestOptions, total=False):

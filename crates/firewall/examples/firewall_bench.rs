@@ -23,6 +23,7 @@ fn rule(number: usize, kind: PatternKind, pattern: String) -> RuleSpec {
         pattern,
         action: [Action::Mask, Action::Block, Action::Warn][number % 3],
         replacement: None,
+        normalize: false,
     }
 }
 
@@ -98,7 +99,7 @@ fn main() -> Result<(), Problem> {
             .iter()
             .map(|spec| {
                 let pattern = match spec.kind {
-                    PatternKind::Substring => regex::escape(&spec.pattern),
+                    PatternKind::Substring | PatternKind::Detector => regex::escape(&spec.pattern),
                     // The loop gets what the `regex` crate can do.
                     PatternKind::Regex => spec.pattern.replace(r"(?!\d)", ""),
                 };

@@ -56,6 +56,11 @@ impl BoundedTransducer {
         self.wait_until = 0;
     }
 
+    /// How much of the text has been let go, in bytes.
+    pub fn released(&self) -> usize {
+        self.gone + self.held_from
+    }
+
     pub fn held(&self) -> usize {
         self.text.len() - self.held_from
     }

@@ -4,6 +4,7 @@
 //! steps and its time counted, for what an automaton cannot do (look-around, back-references, `$`, …) and for
 //! automata that would be too large.
 
+use crate::detector::{self, Check};
 use crate::pattern::{self, PatternError, Refusal, Written};
 use crate::{PatternKind, substring};
 use regex_automata::dfa::{Automaton, StartKind, dense};
@@ -79,6 +80,17 @@ impl Engine {
                 })?;
                 let engine = Self::Linear(Box::new(linear));
                 return Ok(Compiled { engine, loose: Some(translated), beyond: None });
+            }
+            PatternKind::Detector => {
+                let found = detector::find(text)
+                    .and_then(|detector| Linear::new(detector.pattern).map(|linear| (detector, linear)));
+                let Some((detector, mut linear)) = found else {
+                    let message = format!("there is no detector `{text}`; there are {}", detector::names());
+                    return Err(PatternError { message, position: None });
+                };
+                linear.check = detector.check;
+                let engine = Self::Linear(Box::new(linear));
+                return Ok(Compiled { engine, loose: Some(detector.pattern.to_owned()), beyond: None });
             }
             PatternKind::Regex => pattern::written(text)?,
         };
@@ -183,6 +195,8 @@ pub(crate) struct Linear {
     dfa: dense::DFA<Vec<u32>>,
     states: usize,
     first: Box<[bool; 256]>,
+    /// What a candidate must pass besides.
+    pub check: Option<Check>,
 }
 
 impl Linear {
@@ -197,7 +211,7 @@ impl Linear {
         let nfa = thompson::Config::new().nfa_size_limit(Some(MAX_NFA_BYTES));
         let dfa = dense::Builder::new().configure(config).syntax(syntax).thompson(nfa).build(translated).ok()?;
         let states = (dfa.memory_usage() / size_of::<u32>()).div_ceil(1 << dfa.stride2());
-        let mut linear = Self { dfa, states, first: Box::new([false; 256]) };
+        let mut linear = Self { dfa, states, first: Box::new([false; 256]), check: None };
         for previous in [None, Some(b'\n'), Some(b'\r'), Some(b'a'), Some(b' ')] {
             let start = linear.start(previous);
             for byte in 0..=255 {

@@ -5,11 +5,11 @@
 //! the text; while they sleep, only what may yet become a literal is held. Awake, they read on until nothing
 //! is under way in any of them.
 
+use crate::Scope;
 use crate::rule::{Link, Rule};
 use crate::rule_set::{Blocked, RuleSet};
 use crate::starts::{ROOT, Starts};
 use crate::tally::Tally;
-use crate::{Action, Scope};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -133,7 +133,7 @@ impl Run {
         if !self.awake {
             return self.held.len();
         }
-        let holding = self.links.iter().zip(rules).filter(|(_, rule)| rule.action != Action::Warn);
+        let holding = self.links.iter().zip(rules).filter(|(_, rule)| !rule.action.leaves_text());
         holding.map(|(link, _)| link.pending()).sum()
     }
 }

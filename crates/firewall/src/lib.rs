@@ -6,9 +6,11 @@
 //! are no matches. **Nothing here keeps or tells the text that matched.**
 
 mod bounded;
+mod detector;
 mod engine;
 mod guard;
 mod json_guard;
+mod normalize;
 mod pattern;
 mod rule;
 mod rule_set;
@@ -35,6 +37,8 @@ pub enum Scope {
 pub enum PatternKind {
     Substring,
     Regex,
+    /// A ready-made one; the pattern is its name.
+    Detector,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +46,16 @@ pub enum Action {
     Block,
     Mask,
     Warn,
+    /// Counts, and tells the caller nothing: to see what a rule would do.
+    Shadow,
+}
+
+impl Action {
+    /// Whether the text goes on as it is.
+    #[must_use]
+    pub fn leaves_text(self) -> bool {
+        matches!(self, Self::Warn | Self::Shadow)
+    }
 }
 
 macro_rules! words {
@@ -61,5 +75,5 @@ macro_rules! words {
 }
 
 words!(Scope { Prompt = "prompt", Response = "response" });
-words!(PatternKind { Substring = "substring", Regex = "regex" });
-words!(Action { Block = "block", Mask = "mask", Warn = "warn" });
+words!(PatternKind { Substring = "substring", Regex = "regex", Detector = "detector" });
+words!(Action { Block = "block", Mask = "mask", Warn = "warn", Shadow = "shadow" });

@@ -2,6 +2,7 @@
 
 use crate::bounded::BoundedTransducer;
 use crate::engine::Engine;
+use crate::normalize::Written;
 use crate::rule_set::Blocked;
 use crate::tally::{Hit, Tally};
 use crate::transducer::{Deed, Stop, Transducer};
@@ -17,6 +18,8 @@ pub(crate) struct Rule {
     pub scope: Scope,
     pub action: Action,
     pub replacement: String,
+    /// Matches on the text as it is meant.
+    pub normalize: bool,
     pub engine: Engine,
 }
 
@@ -41,6 +44,8 @@ pub(crate) struct Link {
     exhausted: bool,
     recorded: u64,
     recorded_exhausted: bool,
+    /// Of a rule that normalises.
+    written: Option<Written>,
 }
 
 impl Link {
@@ -49,7 +54,19 @@ impl Link {
             Engine::Linear(_) => Reader::Linear(Transducer::default()),
             Engine::Bounded(_) => Reader::Bounded(Box::default()),
         };
-        Self { reader, exhausted: false, recorded: 0, recorded_exhausted: false }
+        let written = rule.normalize.then(Written::default);
+        let mut link = Self { reader, exhausted: false, recorded: 0, recorded_exhausted: false, written };
+        if rule.normalize {
+            link.note_places();
+        }
+        link
+    }
+
+    fn released(&self) -> usize {
+        match &self.reader {
+            Reader::Linear(transducer) => transducer.released(),
+            Reader::Bounded(transducer) => transducer.released(),
+        }
     }
 
     /// Reads on in the same text, of which `before` came last and no match is under way. What was counted
@@ -84,8 +101,13 @@ impl Link {
         }
     }
 
-    /// In bytes of the text.
+    /// In bytes of the text as it was written.
     pub fn places(&self) -> &[Range<usize>] {
+        self.written.as_ref().map_or_else(|| self.places_read(), |written| &written.places)
+    }
+
+    /// In bytes of the text as it was read.
+    fn places_read(&self) -> &[Range<usize>] {
         let found = match &self.reader {
             Reader::Linear(transducer) => &transducer.found,
             Reader::Bounded(transducer) => &transducer.found,
@@ -111,26 +133,31 @@ impl Link {
         let deed = match rule.action {
             Action::Block => Deed::Stop,
             Action::Mask => Deed::Replace(&rule.replacement),
-            Action::Warn => Deed::Count,
+            Action::Warn | Action::Shadow => Deed::Count,
         };
-        if rule.action == Action::Warn {
+        if rule.action.leaves_text() {
             // A warning holds nothing back.
             out.push_str(text.unwrap_or_default());
             if self.exhausted {
                 return Ok(());
             }
         }
+        let normalized = self.written.as_mut().zip(text).map(|(written, text)| written.read(text));
+        let text = normalized.as_deref().or(text);
+        let mut ignored = String::new();
+        let sink = if self.written.is_some() { &mut ignored } else { &mut *out };
         let result = match (&mut self.reader, &rule.engine, text) {
-            (Reader::Linear(reader), Engine::Linear(engine), Some(text)) => reader.push(engine, deed, text, out),
-            (Reader::Linear(reader), Engine::Linear(engine), None) => reader.finish(engine, deed, out),
-            (Reader::Bounded(reader), Engine::Bounded(engine), Some(text)) => reader.push(engine, deed, text, out),
-            (Reader::Bounded(reader), Engine::Bounded(engine), None) => reader.finish(engine, deed, out),
+            (Reader::Linear(reader), Engine::Linear(engine), Some(text)) => reader.push(engine, deed, text, sink),
+            (Reader::Linear(reader), Engine::Linear(engine), None) => reader.finish(engine, deed, sink),
+            (Reader::Bounded(reader), Engine::Bounded(engine), Some(text)) => reader.push(engine, deed, text, sink),
+            (Reader::Bounded(reader), Engine::Bounded(engine), None) => reader.finish(engine, deed, sink),
             // A link is never given another rule than its own; if it were, nothing must pass.
             _ => Err(Stop::Exhausted),
         };
+        self.write_out(rule, text.is_none() && result.is_ok(), out);
         match result {
             Ok(()) => Ok(()),
-            Err(Stop::Exhausted) if rule.action == Action::Warn => {
+            Err(Stop::Exhausted) if rule.action.leaves_text() => {
                 self.exhausted = true;
                 Ok(())
             }
@@ -139,6 +166,20 @@ impl Link {
                 Err(Blocked { rule_id: rule.id, rule_name: rule.name.to_string(), exhausted: stop == Stop::Exhausted })
             }
         }
+    }
+
+    /// What a rule that normalises has let go, as it was written.
+    fn write_out(&mut self, rule: &Rule, over: bool, out: &mut String) {
+        let Some(mut written) = self.written.take() else { return };
+        if rule.action.leaves_text() {
+            // It has gone out already.
+            let released = if over { usize::MAX } else { self.released() };
+            written.write(released, self.places_read(), "", &mut String::new());
+        } else {
+            let released = if over { usize::MAX } else { self.released() };
+            written.write(released, self.places_read(), &rule.replacement, out);
+        }
+        self.written = Some(written);
     }
 
     pub fn record(&mut self, rule: &Rule, tally: &mut Tally) {

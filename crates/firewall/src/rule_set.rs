@@ -26,6 +26,9 @@ pub struct RuleSpec {
     pub pattern: String,
     pub action: Action,
     pub replacement: Option<String>,
+    /// Matches on the text as it is meant: compatibility forms, marks of no width and letters that look like
+    /// others undone.
+    pub normalize: bool,
 }
 
 /// A rule let nothing pass. It carries no text.
@@ -100,8 +103,9 @@ pub fn try_rule(spec: &RuleSpec, text: &str) -> Result<Trial, PatternError> {
         name: spec.name.as_str().into(),
         scope: spec.scope,
         // A masked text passes what a block would stop at, so that every match is found.
-        action: if spec.action == Action::Warn { Action::Warn } else { Action::Mask },
+        action: if spec.action.leaves_text() { Action::Warn } else { Action::Mask },
         replacement: spec.replacement.clone().unwrap_or_else(|| DEFAULT_REPLACEMENT.to_owned()),
+        normalize: spec.normalize,
         engine: compiled.engine,
     };
     let mut link = Link::new(&rule);
@@ -224,9 +228,11 @@ impl Chain {
                 scope: spec.scope,
                 action: spec.action,
                 replacement: spec.replacement.clone().unwrap_or_else(|| DEFAULT_REPLACEMENT.to_owned()),
+                normalize: spec.normalize,
                 engine: compiled.engine,
             });
-            loose.push(compiled.loose);
+            // Of a text as it is meant the text as it is written tells nothing.
+            loose.push(compiled.loose.filter(|_| !spec.normalize));
         }
         let beginnings: Vec<_> = loose.iter().map(|pattern| literals(pattern.as_deref()?)).collect();
         let mut from = 0;

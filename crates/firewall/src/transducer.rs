@@ -64,6 +64,11 @@ pub(crate) struct Transducer {
 }
 
 impl Transducer {
+    /// How much of the text has been let go, in bytes.
+    pub fn released(&self) -> usize {
+        self.gone
+    }
+
     pub fn held(&self) -> usize {
         self.held.len()
     }
@@ -97,7 +102,7 @@ impl Transducer {
                     place.dead = true;
                 }
             }
-            if !self.resolve(deed, out)? {
+            if !self.resolve(engine, deed, out)? {
                 break;
             }
         }
@@ -132,7 +137,7 @@ impl Transducer {
                 return Err(Stop::Exhausted);
             }
             self.step(engine, at, byte);
-            self.resolve(deed, out)?;
+            self.resolve(engine, deed, out)?;
         }
         Ok(())
     }
@@ -177,7 +182,7 @@ impl Transducer {
 
     /// Acts on the leftmost match if it is final. Says whether there was one, after which reading
     /// begins anew behind it.
-    fn resolve(&mut self, deed: Deed<'_>, out: &mut String) -> Result<bool, Stop> {
+    fn resolve(&mut self, engine: &Linear, deed: Deed<'_>, out: &mut String) -> Result<bool, Stop> {
         while let Some(place) = self.places.first() {
             if !place.dead {
                 return Ok(false);
@@ -187,6 +192,19 @@ impl Transducer {
                 _ => {
                     self.places.remove(0);
                     continue;
+                }
+            };
+            let end = match engine.check {
+                None => end,
+                Some(check) => {
+                    let candidate = std::str::from_utf8(&self.held[start..end]).unwrap_or_default();
+                    match check(candidate).filter(|length| *length > 0) {
+                        Some(length) => start + length,
+                        None => {
+                            self.pass_over(start, deed, out);
+                            return Ok(true);
+                        }
+                    }
                 }
             };
             self.matches += 1;
@@ -209,6 +227,22 @@ impl Transducer {
             return Ok(true);
         }
         Ok(false)
+    }
+
+    /// What looked like a match is none: reading begins anew behind its first character.
+    fn pass_over(&mut self, start: usize, deed: Deed<'_>, out: &mut String) {
+        let mut next = start + 1;
+        while self.held.get(next).is_some_and(|byte| byte & 0xC0 == 0x80) {
+            next += 1;
+        }
+        if !matches!(deed, Deed::Count) {
+            self.emit(next, out);
+        }
+        self.before = self.held.get(next - 1).copied();
+        self.held.drain(..next);
+        self.gone += next;
+        self.read = 0;
+        self.places.clear();
     }
 
     fn emit(&self, until: usize, out: &mut String) {

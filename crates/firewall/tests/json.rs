@@ -21,6 +21,7 @@ fn set(rules: &[(&str, Action, &str)]) -> Arc<RuleSet> {
             pattern: (*pattern).to_owned(),
             action: *action,
             replacement: Some((*replacement).to_owned()),
+            normalize: false,
         })
         .collect();
     Arc::new(RuleSet::compile(&specs).unwrap())

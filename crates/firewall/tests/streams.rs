@@ -19,6 +19,7 @@ fn rule(id: i64, kind: PatternKind, pattern: &str, action: Action, replacement: 
         pattern: pattern.to_owned(),
         action,
         replacement: replacement.map(str::to_owned),
+        normalize: false,
     }
 }
 
@@ -310,4 +311,48 @@ fn a_block_is_told_like_any_other_deed() {
     assert!(set.screen(Scope::Response, "a secret", &mut tally).is_err());
     assert_eq!(tally.iter().map(|hit| (hit.rule_id, hit.matches)).collect::<Vec<_>>(), [(7, 1)]);
     assert_eq!(streamed(&set, &["a sec", "ret"]).2, [(7, 1)]);
+}
+
+/// A text with a word hidden in it, in every way that normalising undoes.
+fn hidden() -> impl Strategy<Value = String> {
+    let letter = |plain: char, forms: &'static [&'static str]| prop_oneof![3 => Just(plain.to_string()), 2 => prop::sample::select(forms).prop_map(str::to_owned)];
+    let word = (
+        letter('s', &["ѕ", "ｓ", "𝐬", "s\u{200b}"]),
+        letter('e', &["е", "ｅ", "\u{feff}e"]),
+        letter('c', &["с", "ｃ", "ⓒ"]),
+    );
+    let noise = "[ab4４ﬁé \u{200b}]{0,4}";
+    prop::collection::vec((noise, word, "(ret|r|)"), 0..4).prop_map(|pieces| {
+        pieces.into_iter().map(|(noise, (s, e, c), rest)| format!("{noise}{s}{e}{c}{rest}")).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #[test]
+    fn a_rule_that_normalises_cuts_out_what_was_written_and_nothing_else(text in hidden(), size in 1_usize..4) {
+        let spec = RuleSpec { normalize: true, ..rule(1, PatternKind::Substring, "secret", Action::Mask, Some("<>")) };
+        let set = Arc::new(RuleSet::compile(&[spec]).unwrap());
+        let (whole, hits) = screened(&set, &text);
+        let chars: Vec<char> = text.chars().collect();
+        let pieces: Vec<String> = chars.chunks(size).map(|piece| piece.iter().collect()).collect();
+        let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
+        let (result, _, stream_hits) = streamed(&set, &pieces);
+        prop_assert_eq!(&result, &whole);
+        prop_assert_eq!(&stream_hits, &hits);
+        let trial = tokenrouter_firewall::try_rule(
+            &RuleSpec { normalize: true, ..rule(1, PatternKind::Substring, "secret", Action::Mask, Some("<>")) }, &text,
+        ).unwrap();
+        let mut cut_out = text.clone();
+        trial.places.iter().rev().for_each(|place| cut_out.replace_range(place.clone(), "<>"));
+        prop_assert_eq!(&cut_out, whole.as_ref().unwrap());
+        // Nothing is left to be found, and what is left stood in the text, in its order.
+        let masked = whole.unwrap();
+        prop_assert_eq!(screened(&set, &masked).1, vec![]);
+        let mut rest = text.chars();
+        prop_assert!(masked.replace("<>", "").chars().all(|c| rest.any(|other| other == c)));
+        if hits.is_empty() {
+            prop_assert_eq!(masked, text);
+        }
+    }
 }

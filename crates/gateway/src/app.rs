@@ -2,19 +2,23 @@
 
 use crate::error::ApiResult;
 use crate::http::{Idempotency, InFlight, Sessions};
-use crate::pipeline::background::{self, Background};
+use crate::limits::Limits as KeyLimits;
+use crate::metrics::Metrics;
+use crate::pipeline::background::{self, Background, Stop};
 use crate::pipeline::conversation::Conversations;
 use crate::pool;
 use crate::snapshot::{Snapshot, SnapshotCell};
 use secrecy::SecretString;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use tokenrouter_protocol::ProviderError;
 use tokenrouter_providers::{Auth, Kind};
 use tokenrouter_routing::{LatencyTracker, ModelInfo, Pool};
 use tokenrouter_store::Store;
-use tokenrouter_upstream::{Client, Endpoint, EndpointError, Health, HealthOptions, Limits};
+use tokenrouter_upstream::{Client, Endpoint, EndpointError, Failure, Health, HealthOptions, Limits};
+use tokio::sync::watch;
 
 /// A provider as the settings give it.
 #[derive(Clone, Debug)]
@@ -40,6 +44,8 @@ pub struct TimeLimits {
     pub total: Duration,
     /// A stream that is silent for so long gives a sign of life; zero: it does not.
     pub heartbeat: Duration,
+    /// How long a connection may be without a request, or with half of one's head.
+    pub header: Duration,
     /// How long running requests may go on after the signal to stop.
     pub drain: Duration,
 }
@@ -77,15 +83,22 @@ pub struct App {
     pub(crate) health: Health,
     pub(crate) conversations: Conversations,
     pub(crate) background: Background,
+    pub(crate) limits: Arc<KeyLimits>,
+    pub(crate) metrics: Metrics,
     /// The open WebSocket connections.
     pub(crate) sessions: Sessions,
     pub(crate) max_body_bytes: usize,
     pub(crate) max_attempts: usize,
+    pub(crate) header_timeout: Duration,
     pub(crate) drain: Duration,
     pub(crate) total_time: Duration,
     pub(crate) heartbeat: Duration,
     pub(crate) in_flight: InFlight,
     pub(crate) idempotency: Idempotency,
+    /// Told to every running request when the time to drain is over.
+    pub(crate) cut: watch::Sender<Option<Stop>>,
+    /// The requests that have begun and are not in the ledger yet.
+    pub(crate) unrecorded: AtomicUsize,
     /// Set when the gateway is told to stop: readiness goes first.
     pub(crate) stopping: AtomicBool,
 }
@@ -104,6 +117,16 @@ impl App {
     /// # Errors
     /// When a provider's address is not one, or the store cannot be read.
     pub async fn new(store: Store, options: Options) -> Result<Arc<Self>, StartError> {
+        let app = Self::idle(store, options).await?;
+        background::fail_abandoned(&app.store).await?;
+        Ok(app)
+    }
+
+    /// The same beside a gateway that may be running: for dry runs, not to be served.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub async fn idle(store: Store, options: Options) -> Result<Arc<Self>, StartError> {
         let mut providers = HashMap::new();
         for provider in &options.providers {
             let endpoint = Endpoint::with_auth(provider.kind, provider.auth, &provider.base_url, provider.key.as_ref())
@@ -111,7 +134,7 @@ impl App {
             providers.insert(provider.name.clone(), Provider { kind: provider.kind, endpoint });
         }
         let snapshot = Snapshot::load(&store).await?;
-        background::fail_abandoned(&store).await?;
+        let key_limits = Arc::new(KeyLimits::load(&store).await?);
         let limits = Limits {
             first_byte: options.time.first_event,
             between_events: options.time.between_events,
@@ -127,16 +150,36 @@ impl App {
             health: Health::new(options.health, Instant::now()),
             conversations: Conversations::default(),
             background: Background::new(options.max_background),
+            limits: key_limits,
+            metrics: Metrics::default(),
             sessions: Sessions::default(),
             max_body_bytes: options.max_body_bytes,
             max_attempts: options.max_attempts.max(1),
+            header_timeout: options.time.header,
             drain: options.time.drain,
             total_time: options.time.total,
             heartbeat: options.time.heartbeat,
             in_flight: InFlight::new(options.max_in_flight, options.max_waiting),
             idempotency: Idempotency::default(),
+            cut: watch::Sender::new(None),
+            unrecorded: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
         }))
+    }
+
+    /// What a provider reported inside an answer, without the key for it.
+    pub(crate) fn reported(&self, provider: &str, mut error: ProviderError) -> Failure {
+        if let Some(provider) = self.providers.get(provider) {
+            provider.endpoint.redact(&mut error.message);
+        }
+        Failure::reported(error, None)
+    }
+
+    /// Comes back when every request that has begun has left its record, or handed it to the store.
+    pub(crate) async fn until_recorded(&self) {
+        while self.unrecorded.load(Ordering::Acquire) > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Makes a change to keys or rules count from the next request on.

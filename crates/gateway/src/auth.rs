@@ -9,7 +9,8 @@ use http::request::Parts;
 use http::{HeaderMap, header};
 use std::sync::Arc;
 use std::time::Duration;
-use tokenrouter_store::{KeyRow, hash_key};
+use tokenrouter_routing::AllowedModels;
+use tokenrouter_store::{KeyLimits, KeyRow, hash_key};
 
 /// A caller, and the rules of its workspace as they were when the request came.
 #[derive(Clone)]
@@ -20,6 +21,26 @@ pub(crate) struct Caller {
     pub rules: Arc<WorkspaceRules>,
     /// How long it will wait for the end of the answer.
     pub time_limit: Option<Duration>,
+    /// What the key may use.
+    pub models: Arc<AllowedModels>,
+    pub limits: KeyLimits,
+    manages: bool,
+}
+
+/// A caller whose key may look at and change what belongs to the workspace: rules, keys, the request log.
+pub(crate) struct Admin(pub Caller);
+
+impl FromRequestParts<Arc<App>> for Admin {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> ApiResult<Self> {
+        let caller = Caller::authenticate(app, &parts.headers).await?;
+        if !caller.manages {
+            let message = "this API key is of scope inference, which manages nothing of the workspace";
+            return Err(ApiError::new(Code::KeyNotAllowed, message));
+        }
+        Ok(Self(caller))
+    }
 }
 
 impl Caller {
@@ -30,6 +51,9 @@ impl Caller {
             key_id: key.key_id,
             rules: Arc::clone(snapshot.rules(key.workspace_id)),
             time_limit: None,
+            models: snapshot.models(key.key_id),
+            limits: key.restrictions.limits,
+            manages: key.restrictions.scope == "full",
         }
     }
 }

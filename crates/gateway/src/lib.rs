@@ -11,13 +11,21 @@
 mod app;
 mod auth;
 mod clock;
+mod connections;
 pub mod error;
 mod http;
+mod limits;
+mod metrics;
 mod pipeline;
 mod pool;
+pub mod report;
 mod serve;
 mod snapshot;
 
+pub use crate::http::{
+    api_key_json, firewall_rule_json, read_api_key, read_firewall_rule, read_routing_rule, routing_rule_json,
+};
 pub use app::{App, Options, ProviderOptions, TimeLimits};
+pub use pipeline::dry_run;
 pub use serve::serve;
 pub use tokenrouter_upstream::{BreakerOptions, BudgetOptions, HealthOptions};

@@ -1,67 +1,116 @@
-//! Listening, and stopping without cutting anybody off: what runs in the background is waited for too.
+//! Listening, and stopping without cutting anybody off for as long as there is time: what runs in the background
+//! is waited for too. What is cut when the time is over is told so, and recorded: **the store is closed last.**
 
 use crate::app::App;
+use crate::connections;
 use crate::http::router;
-use axum::serve::ListenerExt;
+use crate::pipeline::background::Stop;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// How often changes by other processes (the command line) are looked for.
 const WATCH: Duration = Duration::from_secs(1);
+/// How long requests that are cut may take to say so, to whoever still reads.
+const CUT_TIME: Duration = Duration::from_secs(3);
+/// How long it may take until every request that was cut has left its record.
+const RECORD_TIME: Duration = Duration::from_secs(2);
+/// How long nothing is accepted when the system has no more to give, such as files.
+const NO_RESOURCES: Duration = Duration::from_secs(1);
 
 /// Serves until `stop` is done; then takes no new connections, lets running requests finish, those in the background too, for as
-/// long as the drain limit allows, and flushes the store.
-///
-/// # Errors
-/// When the listener fails.
+/// long as the drain limit allows or until `hurry` is done, and flushes the store.
 pub async fn serve(
     app: Arc<App>,
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
+    hurry: impl Future<Output = ()> + Send + 'static,
+) {
     let watcher = tokio::spawn(watch(Arc::clone(&app)));
-    let (stopping, stopped) = oneshot::channel();
-    let signal = {
-        let app = Arc::clone(&app);
-        async move {
-            stop.await;
-            app.stopping.store(true, Ordering::Relaxed);
-            app.sessions.stop();
-            let _ = stopping.send(());
-        }
+    let (stopping, _) = watch::channel(false);
+    let mut connections = accept(&app, listener, stop, &stopping).await;
+    app.stopping.store(true, Ordering::Relaxed);
+    app.sessions.stop();
+    stopping.send_replace(true);
+    let finished = tokio::select! {
+        () = until_idle(&app, &mut connections) => true,
+        () = tokio::time::sleep(app.drain) => false,
+        () = hurry => false,
     };
-    let listener = listener.tap_io(|stream| {
-        let _ = stream.set_nodelay(true);
-    });
-    let service = router(Arc::clone(&app)).into_make_service();
-    let server = axum::serve(listener, service).with_graceful_shutdown(signal);
-    let drain = app.drain;
-    let deadline = async move {
-        if stopped.await.is_ok() {
-            tokio::time::sleep(drain).await;
-        } else {
-            std::future::pending::<()>().await;
+    if !finished {
+        tracing::warn!("requests were still running when the time to drain was over");
+        app.cut.send_replace(Some(Stop::Shutdown));
+        let idle = timeout(CUT_TIME, until_idle(&app, &mut connections));
+        let (_, idle) = tokio::join!(app.background.stop_all(), idle);
+        if idle.is_err() {
+            tracing::warn!("connections whose callers read nothing were dropped");
         }
-    };
-    let result = tokio::select! {
-        result = async {
-            let result = server.await;
-            app.sessions.until_closed().await;
-            app.background.until_idle().await;
-            result
-        } => result,
-        () = deadline => {
-            tracing::warn!("requests were still running when the time to drain was over");
-            Ok(())
+        connections.shutdown().await;
+        if timeout(RECORD_TIME, app.until_recorded()).await.is_err() {
+            tracing::error!("requests were still running when the store was closed: they are not in the ledger");
         }
-    };
-    app.background.stop_all().await;
+    }
     watcher.abort();
     app.store.close().await;
-    result
+}
+
+/// Takes connections until `stop` is done; gives those that are open then.
+async fn accept(
+    app: &Arc<App>,
+    listener: TcpListener,
+    stop: impl Future<Output = ()>,
+    stopping: &watch::Sender<bool>,
+) -> JoinSet<()> {
+    let router = router(Arc::clone(app));
+    let mut connections = JoinSet::new();
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.as_mut() => return connections,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            accepted = listener.accept() => {
+                if let Some(stream) = taken(accepted).await {
+                    let served = connections::serve(stream, router.clone(), app.header_timeout, stopping.subscribe());
+                    connections.spawn(served);
+                }
+            }
+        }
+    }
+}
+
+async fn taken(accepted: std::io::Result<(TcpStream, std::net::SocketAddr)>) -> Option<TcpStream> {
+    match accepted {
+        Ok((stream, _)) => {
+            let _ = stream.set_nodelay(true);
+            Some(stream)
+        }
+        // Of the one connection, which is gone.
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::ConnectionRefused | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset
+            ) =>
+        {
+            None
+        }
+        Err(error) => {
+            tracing::error!(%error, "no connection could be accepted");
+            tokio::time::sleep(NO_RESOURCES).await;
+            None
+        }
+    }
+}
+
+async fn until_idle(app: &App, connections: &mut JoinSet<()>) {
+    while connections.join_next().await.is_some() {}
+    app.sessions.until_closed().await;
+    app.background.until_idle().await;
 }
 
 async fn watch(app: Arc<App>) {

@@ -15,37 +15,58 @@ pub(crate) struct WorkspaceRules {
     pub firewall: Arc<firewall::RuleSet>,
 }
 
+/// The rules of a workspace as they are stored.
+#[derive(Default)]
+struct RuleSpecs {
+    routing: Vec<routing::RuleSpec>,
+    firewall: Vec<firewall::RuleSpec>,
+    /// An enabled rule whose words this version does not know.
+    unknown_firewall_rule: Option<i64>,
+}
+
 pub(crate) struct Snapshot {
     pub version: i64,
     keys: HashMap<[u8; 32], KeyRow>,
     workspaces: HashMap<i64, Arc<WorkspaceRules>>,
+    /// By key; keys that may use every model are not here.
+    models: HashMap<i64, Arc<routing::AllowedModels>>,
+    every_model: Arc<routing::AllowedModels>,
     no_rules: Arc<WorkspaceRules>,
 }
 
 impl Snapshot {
     pub async fn load(store: &Store) -> Result<Self, StoreError> {
         let rows = store.snapshot().await?;
+        let restricted = rows.keys.iter().filter(|key| !key.restrictions.models.is_empty());
+        let models = restricted
+            .map(|key| (key.key_id, Arc::new(routing::AllowedModels::new(&key.restrictions.models))))
+            .collect();
         let keys = rows.keys.into_iter().map(|key| (key.hash, key)).collect();
-        let mut workspaces: HashMap<i64, (Vec<routing::RuleSpec>, Vec<firewall::RuleSpec>)> = HashMap::new();
+        let mut workspaces: HashMap<i64, RuleSpecs> = HashMap::new();
         for row in rows.routing_rules {
-            workspaces.entry(row.workspace_id).or_default().0.push(routing_spec(row));
+            workspaces.entry(row.workspace_id).or_default().routing.push(routing_spec(row));
         }
         for row in rows.firewall_rules {
-            let workspace = row.workspace_id;
-            if let Some(spec) = firewall_spec(row) {
-                workspaces.entry(workspace).or_default().1.push(spec);
+            let (id, is_enabled) = (row.id, row.is_enabled);
+            let specs = workspaces.entry(row.workspace_id).or_default();
+            match firewall_spec(row) {
+                Some(spec) => specs.firewall.push(spec),
+                None if is_enabled => specs.unknown_firewall_rule = Some(id),
+                None => {}
             }
         }
-        let workspaces = workspaces
-            .into_iter()
-            .map(|(id, (routing, firewall))| (id, Arc::new(compile(id, &routing, &firewall))))
-            .collect();
-        let no_rules = Arc::new(compile(0, &[], &[]));
-        Ok(Self { version: rows.version, keys, workspaces, no_rules })
+        let workspaces = workspaces.into_iter().map(|(id, specs)| (id, Arc::new(compile(id, &specs)))).collect();
+        let no_rules = Arc::new(compile(0, &RuleSpecs::default()));
+        Ok(Self { version: rows.version, keys, workspaces, models, every_model: Arc::default(), no_rules })
     }
 
     pub fn key(&self, hash: &[u8; 32]) -> Option<&KeyRow> {
         self.keys.get(hash)
+    }
+
+    /// What a key may use.
+    pub fn models(&self, key_id: i64) -> Arc<routing::AllowedModels> {
+        Arc::clone(self.models.get(&key_id).unwrap_or(&self.every_model))
     }
 
     pub fn rules(&self, workspace_id: i64) -> &Arc<WorkspaceRules> {
@@ -76,14 +97,15 @@ pub(crate) fn firewall_spec(row: FirewallRuleRow) -> Option<firewall::RuleSpec> 
         pattern: row.pattern,
         action: firewall::Action::parse(&row.action)?,
         replacement: row.replacement,
+        normalize: row.normalize,
     })
 }
 
-/// Rules are checked when they are made, so one that does not compile now was made by another
+/// Rules are checked when they are made, so one that does not compile or is not known now was made by another
 /// version. A routing rule is then left out. A firewall rule is not: text that it guards must not
 /// pass, so the workspace's firewall blocks everything until the rule is mended.
-fn compile(workspace: i64, routing: &[routing::RuleSpec], firewall: &[firewall::RuleSpec]) -> WorkspaceRules {
-    let mut routing = routing.to_vec();
+fn compile(workspace: i64, specs: &RuleSpecs) -> WorkspaceRules {
+    let mut routing = specs.routing.clone();
     let compiled = loop {
         match routing::RoutingRules::compile(&routing) {
             Ok(rules) => break rules,
@@ -93,10 +115,20 @@ fn compile(workspace: i64, routing: &[routing::RuleSpec], firewall: &[firewall::
             }
         }
     };
-    let firewall = firewall::RuleSet::compile(firewall).unwrap_or_else(|(id, error)| {
-        tracing::error!(workspace, rule = id, %error, "a stored firewall rule is not valid: everything is blocked");
-        firewall::RuleSet::block_everything(id)
-    });
+    let firewall = match specs.unknown_firewall_rule {
+        Some(id) => {
+            tracing::error!(
+                workspace,
+                rule = id,
+                "this version does not know the scope, type or action of a stored firewall rule: everything is blocked"
+            );
+            firewall::RuleSet::block_everything(id)
+        }
+        None => firewall::RuleSet::compile(&specs.firewall).unwrap_or_else(|(id, error)| {
+            tracing::error!(workspace, rule = id, %error, "a stored firewall rule is not valid: everything is blocked");
+            firewall::RuleSet::block_everything(id)
+        }),
+    };
     WorkspaceRules { routing: compiled, firewall: Arc::new(firewall) }
 }
 

@@ -12,6 +12,8 @@ use crate::{Usage, new_id};
 use serde_json::Value;
 use std::sync::Arc;
 
+const NO_ARGUMENTS: &str = "{}";
+
 /// How the response ended.
 #[derive(Clone, Debug)]
 pub enum Ending {
@@ -32,9 +34,20 @@ struct OpenItem {
 
 enum Content {
     Message(Vec<OpenPart>),
-    Reasoning { summary: Vec<OpenPart>, text: Vec<OpenPart> },
-    FunctionCall { call_id: String, name: String, arguments: String },
-    Other,
+    Reasoning {
+        summary: Vec<OpenPart>,
+        text: Vec<OpenPart>,
+    },
+    FunctionCall {
+        call_id: String,
+        name: String,
+        extra: crate::Object,
+        arguments: String,
+    },
+    /// Whether it is a custom tool's call.
+    Other {
+        custom: bool,
+    },
 }
 
 struct OpenPart {
@@ -267,26 +280,45 @@ impl Assembler {
                 let item = Item::Reasoning(Reasoning { id: Some(id.clone()), ..Reasoning::default() });
                 (id, item, Content::Reasoning { summary: Vec::new(), text: Vec::new() })
             }
-            ItemStart::FunctionCall { call_id, name } => {
+            ItemStart::FunctionCall { call_id, name, namespace } => {
                 let id = new_id("fc");
+                let namespace = namespace.map(|namespace| ("namespace".to_owned(), Value::from(namespace)));
+                let extra: crate::Object = namespace.into_iter().collect();
                 let item = Item::FunctionCall(FunctionCall {
                     id: Some(id.clone()),
                     call_id: call_id.clone(),
                     name: name.clone(),
                     arguments: String::new(),
                     status: ItemStatus::InProgress,
-                    extra: crate::Object::new(),
+                    extra: extra.clone(),
                 });
-                (id, item, Content::FunctionCall { call_id, name, arguments: String::new() })
+                (id, item, Content::FunctionCall { call_id, name, extra, arguments: String::new() })
             }
             ItemStart::Other(object) => {
                 let id = object.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-                (id, Item::Other(object), Content::Other)
+                let custom = object.get("type").is_some_and(|kind| kind == "custom_tool_call");
+                (id, Item::Other(object), Content::Other { custom })
             }
         };
         self.response.output.push(item.clone());
         self.items.push(OpenItem { key, id: id.into(), output_index, content, done: false });
-        self.emit("response.output_item.added", Body::Item { output_index, item: Box::new(item) }, out);
+        let item = Box::new(begun(item));
+        self.emit("response.output_item.added", Body::Item { output_index, item }, out);
+        if let Some(index) = self.items.len().checked_sub(1) {
+            self.tell_input(index, "response.custom_tool_call_input.delta", "delta", out);
+        }
+    }
+
+    /// What a custom tool is called with, which comes whole.
+    fn tell_input(&mut self, index: usize, kind: &'static str, name: &'static str, out: &mut Vec<ResponseEvent>) {
+        let item = &self.items[index];
+        let Content::Other { custom: true } = item.content else { return };
+        let Item::Other(object) = &self.response.output[item.output_index as usize] else { return };
+        let text = object.get("input").and_then(Value::as_str).unwrap_or_default().to_owned();
+        if name != "delta" || !text.is_empty() {
+            let body = Body::Text { place: place(item, 0), name, text };
+            self.emit(kind, body, out);
+        }
     }
 
     fn delta(&mut self, key: u32, field: Field, text: String, out: &mut Vec<ResponseEvent>) {
@@ -382,14 +414,28 @@ impl Assembler {
             }
             Content::Reasoning { .. } => &[PartKind::Summary, PartKind::Reasoning],
             Content::FunctionCall { arguments, .. } => {
-                let (arguments, place) = (arguments.clone(), place(&self.items[index], 0));
+                let (mut arguments, place) = (arguments.clone(), place(&self.items[index], 0));
                 if !end.incomplete {
+                    // Many providers send not a byte where there are no arguments; ours are JSON.
+                    if arguments.is_empty() {
+                        arguments.push_str(NO_ARGUMENTS);
+                        if let Content::FunctionCall { arguments, .. } = &mut self.items[index].content {
+                            arguments.push_str(NO_ARGUMENTS);
+                        }
+                        let body = Body::Text { place: place.clone(), name: "delta", text: arguments.clone() };
+                        self.emit("response.function_call_arguments.delta", body, out);
+                    }
                     let body = Body::Text { place, name: "arguments", text: arguments };
                     self.emit("response.function_call_arguments.done", body, out);
                 }
                 &[]
             }
-            Content::Other => &[],
+            Content::Other { .. } => {
+                if !end.incomplete {
+                    self.tell_input(index, "response.custom_tool_call_input.done", "input", out);
+                }
+                &[]
+            }
         };
         for kind in kinds {
             let count = parts_of(&mut self.items[index], *kind).map_or(0, |parts| parts.len());
@@ -417,19 +463,30 @@ impl Assembler {
                 encrypted_content: end.encrypted_content,
                 extra: crate::Object::new(),
             }),
-            Content::FunctionCall { call_id, name, arguments } => Item::FunctionCall(FunctionCall {
+            Content::FunctionCall { call_id, name, extra, arguments } => Item::FunctionCall(FunctionCall {
                 id,
                 call_id: call_id.clone(),
                 name: name.clone(),
                 arguments: arguments.clone(),
                 status,
-                extra: crate::Object::new(),
+                extra: extra.clone(),
             }),
-            Content::Other => self.response.output[output_index as usize].clone(),
+            Content::Other { .. } => self.response.output[output_index as usize].clone(),
         };
         self.response.output[output_index as usize] = finished.clone();
         self.emit("response.output_item.done", Body::Item { output_index, item: Box::new(finished) }, out);
     }
+}
+
+/// An item as it is told of first: a custom tool's call without its input.
+fn begun(mut item: Item) -> Item {
+    if let Item::Other(object) = &mut item
+        && object.get("type").is_some_and(|kind| kind == "custom_tool_call")
+    {
+        object.insert("input".to_owned(), "".into());
+        object.insert("status".to_owned(), "in_progress".into());
+    }
+    item
 }
 
 fn place(item: &OpenItem, at: usize) -> Place {

@@ -222,7 +222,7 @@ impl Serialize for ResponseEvent {
 fn put_place<M: SerializeMap>(map: &mut M, place: &Place, kind: &str) -> Result<(), M::Error> {
     map.serialize_entry("item_id", &*place.item_id)?;
     map.serialize_entry("output_index", &place.output_index)?;
-    if kind.starts_with("response.function_call_arguments.") {
+    if kind.starts_with("response.function_call_arguments.") || kind.starts_with("response.custom_tool_call_input.") {
         return Ok(());
     }
     let name = if kind.starts_with("response.reasoning_summary") { "summary_index" } else { "content_index" };

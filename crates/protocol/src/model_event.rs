@@ -29,6 +29,8 @@ pub enum ItemStart {
     FunctionCall {
         call_id: String,
         name: String,
+        /// The group of tools that the tool belongs to.
+        namespace: Option<String>,
     },
     /// An item of a kind that only the provider knows, as it came, whole.
     Other(Object),

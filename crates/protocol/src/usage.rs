@@ -2,13 +2,16 @@
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
-/// Five buckets that do not overlap, but for `reasoning`, which is a part of `output`.
+/// Buckets that do not overlap, but for `reasoning`, which is a part of `output`, and `cache_write_1h`, which
+/// is one of `cache_write`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Input tokens that came from no cache and went into none.
     pub uncached_input: u64,
     pub cache_read: u64,
     pub cache_write: u64,
+    /// What was written to be kept for an hour, where a provider charges more for that.
+    pub cache_write_1h: u64,
     /// All output tokens, those of reasoning included.
     pub output: u64,
     pub reasoning: u64,

@@ -47,7 +47,7 @@ fn script() -> impl Strategy<Value = Vec<ModelEvent>> {
                 let item = match kind {
                     0 => ItemStart::Message,
                     1 => ItemStart::Reasoning,
-                    _ => ItemStart::FunctionCall { call_id: format!("call_{key}"), name: "f".into() },
+                    _ => ItemStart::FunctionCall { call_id: format!("call_{key}"), name: "f".into(), namespace: None },
                 };
                 events.push(ModelEvent::ItemStarted { key, item });
             }
@@ -104,7 +104,7 @@ proptest! {
 
 #[test]
 fn arguments_cut_short_are_never_a_complete_call() {
-    let start = ItemStart::FunctionCall { call_id: "c".into(), name: "f".into() };
+    let start = ItemStart::FunctionCall { call_id: "c".into(), name: "f".into(), namespace: None };
     let events = vec![
         ModelEvent::ItemStarted { key: 0, item: start },
         ModelEvent::Delta { key: 0, field: Field::Arguments, text: "{\"a\":".into() },
@@ -115,6 +115,25 @@ fn arguments_cut_short_are_never_a_complete_call() {
     assert_eq!(last["type"], "response.incomplete");
     assert_eq!(last["response"]["incomplete_details"]["reason"], "max_output_tokens");
     assert_eq!(last["response"]["output"][0]["status"], "incomplete");
+}
+
+#[test]
+fn a_call_without_arguments_has_an_empty_object_of_them_unless_it_was_cut() {
+    let start = ItemStart::FunctionCall { call_id: "c".into(), name: "f".into(), namespace: None };
+    let call = |incomplete| {
+        let end = ItemEnd { incomplete, encrypted_content: None };
+        vec![ModelEvent::ItemStarted { key: 0, item: start.clone() }, ModelEvent::ItemDone { key: 0, end }]
+    };
+    let events = assemble(call(false), FinishReason::Completed);
+    let said = |kind: &str, field: &str| {
+        let event = events.iter().find(|event| event["type"] == kind).unwrap();
+        event[field].clone()
+    };
+    assert_eq!(said("response.function_call_arguments.delta", "delta"), "{}");
+    assert_eq!(said("response.function_call_arguments.done", "arguments"), "{}");
+    assert_eq!(events.last().unwrap()["response"]["output"][0]["arguments"], "{}");
+    let events = assemble(call(true), FinishReason::MaxOutputTokens);
+    assert_eq!(events.last().unwrap()["response"]["output"][0]["arguments"], "");
 }
 
 #[test]
@@ -143,7 +162,7 @@ fn a_message_without_a_word_still_has_its_part() {
 proptest! {
     #[test]
     fn the_total_of_usage_is_the_sum_of_its_parts(a in 0u64..1 << 40, b in 0u64..1 << 40, c in 0u64..1 << 40, d in 0u64..1 << 40) {
-        let usage = Usage { uncached_input: a, cache_read: b, cache_write: c, output: d, reasoning: d / 2 };
+        let usage = Usage { uncached_input: a, cache_read: b, cache_write: c, output: d, reasoning: d / 2, cache_write_1h: 0 };
         let json = serde_json::to_value(usage).unwrap();
         prop_assert_eq!(json["total_tokens"].as_u64().unwrap(), a + b + c + d);
         prop_assert_eq!(json["input_tokens"].as_u64().unwrap(), a + b + c);

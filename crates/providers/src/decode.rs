@@ -1,5 +1,6 @@
 //! From a provider's answer to our events.
 
+use crate::lowering::CustomCalls;
 use crate::{Kind, Translation, anthropic, chat, gemini, openai};
 use tokenrouter_protocol::ModelEvent;
 
@@ -35,6 +36,7 @@ pub fn decode_response(kind: Kind, body: &[u8], translation: &Translation) -> Re
         Kind::Gemini => gemini::decode(text, translation, &mut out)?,
         Kind::Mistral | Kind::DeepSeek | Kind::OpenAiCompatible => chat::decode(text, translation, &mut out)?,
     }
+    CustomCalls::default().rewrite(&translation.lowered, &mut out, 0);
     Ok(out)
 }
 
@@ -49,6 +51,7 @@ enum Wire {
 pub struct StreamDecoder {
     wire: Wire,
     translation: Translation,
+    custom_calls: CustomCalls,
     finished: bool,
 }
 
@@ -61,7 +64,7 @@ impl StreamDecoder {
             Kind::Gemini => Wire::Gemini(gemini::Stream::default()),
             Kind::Mistral | Kind::DeepSeek | Kind::OpenAiCompatible => Wire::Chat(chat::Stream::default()),
         };
-        Self { wire, translation, finished: false }
+        Self { wire, translation, custom_calls: CustomCalls::default(), finished: false }
     }
 
     /// Takes one server-sent event in; `name` is empty if it has none. What follows the end of the
@@ -81,6 +84,7 @@ impl StreamDecoder {
             Wire::Gemini(stream) => stream.event(data, &self.translation, out)?,
             Wire::Chat(stream) => stream.event(data, &self.translation, out)?,
         }
+        self.custom_calls.rewrite(&self.translation.lowered, out, before);
         self.note_end(out, before);
         Ok(())
     }
@@ -99,6 +103,7 @@ impl StreamDecoder {
             Wire::Gemini(stream) => stream.end(&self.translation, out)?,
             Wire::OpenAi(_) | Wire::Anthropic(_) => {}
         }
+        self.custom_calls.rewrite(&self.translation.lowered, out, before);
         self.note_end(out, before);
         if self.finished { Ok(()) } else { Err(DecodeError::Truncated) }
     }
@@ -112,5 +117,73 @@ impl StreamDecoder {
     fn note_end(&mut self, out: &[ModelEvent], before: usize) {
         self.finished =
             out[before..].iter().any(|event| matches!(event, ModelEvent::Finished(_) | ModelEvent::Failed(_)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+    use tokenrouter_protocol::{Assembler, Ending, FinishReason, Item, Request, Response};
+
+    /// The arguments of the call in an answer, as the caller gets them.
+    fn arguments(events: Vec<ModelEvent>) -> String {
+        let request = Request::parse(json!({"input": "hi"})).unwrap();
+        let mut assembler = Assembler::new(Response::begin(&request, "resp_1".into(), "m".into(), 0));
+        let mut out = Vec::new();
+        events.into_iter().for_each(|event| assembler.push(event, &mut out));
+        assembler.end(Ending::Finished(FinishReason::Completed), 0, &mut out);
+        match assembler.into_response().output.as_slice() {
+            [Item::FunctionCall(call)] => call.arguments.clone(),
+            other => panic!("not one call: {other:?}"),
+        }
+    }
+
+    fn streamed(kind: Kind, events: &[Value]) -> Vec<ModelEvent> {
+        let mut decoder = StreamDecoder::new(kind, Translation::new(kind, "p", "m"));
+        let mut out = Vec::new();
+        for event in events {
+            decoder.event(event["type"].as_str().unwrap_or_default(), &event.to_string(), &mut out).unwrap();
+        }
+        decoder.end(&mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn a_call_without_arguments_is_the_same_plain_and_streamed_in_every_dialect() {
+        let function = json!({"name": "f", "arguments": ""});
+        let call = json!({"type": "function_call", "id": "fc", "call_id": "c", "name": "f", "arguments": "", "status": "completed"});
+        let response = json!({"model": "m", "status": "completed", "output": [call]});
+        let part = json!({"functionCall": {"name": "f"}});
+        let gemini = json!({"candidates": [{"content": {"parts": [part]}, "finishReason": "STOP"}]});
+        let block = json!({"type": "tool_use", "id": "t", "name": "f", "input": {}});
+        let chat = |message: &str| {
+            let calls = json!([{"index": 0, "id": "c", "type": "function", "function": function}]);
+            json!({"model": "m", "choices": [{message: {"tool_calls": calls}, "finish_reason": "tool_calls"}]})
+        };
+        let anthropic = [
+            json!({"type": "message_start", "message": {"model": "m", "content": []}}),
+            json!({"type": "content_block_start", "index": 0, "content_block": block}),
+            json!({"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": ""}}),
+            json!({"type": "content_block_stop", "index": 0}),
+            json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"}}),
+            json!({"type": "message_stop"}),
+        ];
+        let openai = [
+            json!({"type": "response.output_item.added", "output_index": 0, "item": call}),
+            json!({"type": "response.output_item.done", "output_index": 0, "item": call}),
+            json!({"type": "response.completed", "response": response}),
+        ];
+        for (kind, plain, stream) in [
+            (Kind::Anthropic, json!({"model": "m", "content": [block], "stop_reason": "tool_use"}), anthropic.to_vec()),
+            (Kind::OpenAi, response.clone(), openai.to_vec()),
+            (Kind::Gemini, gemini.clone(), vec![gemini.clone()]),
+            (Kind::OpenAiCompatible, chat("message"), vec![chat("delta")]),
+            (Kind::Mistral, chat("message"), vec![chat("delta")]),
+        ] {
+            let plain = decode_response(kind, plain.to_string().as_bytes(), &Translation::new(kind, "p", "m")).unwrap();
+            assert_eq!(arguments(plain), "{}", "{kind:?}, plain");
+            assert_eq!(arguments(streamed(kind, &stream)), "{}", "{kind:?}, streamed");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! From our request to a provider's.
 
-use crate::{Kind, Translation, anthropic, chat, gemini, openai};
+use crate::{Kind, Translation, anthropic, chat, gemini, lowering, openai};
 use http::{HeaderName, HeaderValue};
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -42,6 +42,8 @@ pub struct Loss {
     /// As `input[2].content[0]`.
     pub param: String,
     pub message: String,
+    /// The answer is the same without it: of interest only to a caller that wants nothing lost.
+    pub harmless: bool,
 }
 
 /// The request asks for what this provider cannot be asked: the caller's mistake.
@@ -66,8 +68,29 @@ impl Losses {
     pub(crate) fn add(&mut self, param: impl Display, message: impl Into<String>) {
         let (param, message) = (param.to_string(), message.into());
         if !self.0.iter().any(|loss| loss.param == param) {
-            self.0.push(Loss { param, message });
+            self.0.push(Loss { param, message, harmless: false });
         }
+    }
+
+    /// Adds a loss that changes nothing of the answer, if the field was given.
+    fn add_harmless(&mut self, given: bool, param: &str, message: &str) {
+        if given && !self.0.iter().any(|loss| loss.param == param) {
+            self.0.push(Loss { param: param.to_owned(), message: message.to_owned(), harmless: true });
+        }
+    }
+
+    /// The fields that name the caller's user or speed things up, where the host has none like them; what was
+    /// carried is passed over. `include` asks for more in the answer than other hosts than OpenAI have.
+    pub(crate) fn add_hints(&mut self, request: &Request, carried: &[&str]) {
+        let why = "this provider has no such field";
+        self.add_if(request.user.is_some() && !carried.contains(&"user"), "user", why);
+        let named = request.safety_identifier.is_some() && !carried.contains(&"safety_identifier");
+        self.add_if(named, "safety_identifier", why);
+        let cached = request.prompt_cache_key.is_some() && !carried.contains(&"prompt_cache_key");
+        self.add_harmless(cached, "prompt_cache_key", "this provider's caches have no keys");
+        // Reasoning comes back sealed whether it is asked for or not.
+        let more = request.include.iter().any(|wanted| wanted != "reasoning.encrypted_content");
+        self.add_harmless(more, "include", "this provider's answers hold nothing of the kind");
     }
 
     pub(crate) fn into_list(self) -> Vec<Loss> {
@@ -87,17 +110,27 @@ pub(crate) struct Context<'a> {
     pub target: &'a Target<'a>,
     pub losses: Losses,
     pub translation: Translation,
+    /// Where the tools stand in what the caller gave, if not where they stand now.
+    pub tool_places: Vec<String>,
+}
+
+impl Context<'_> {
+    pub(crate) fn tool_place(&self, index: usize) -> String {
+        self.tool_places.get(index).cloned().unwrap_or_else(|| format!("tools[{index}]"))
+    }
 }
 
 /// # Errors
 /// When the request holds what this provider cannot be given; names the field.
 pub fn encode(target: &Target, request: &Request) -> Result<Encoded, EncodeError> {
     let translation = Translation::new(target.kind, target.provider, target.model);
-    let mut context = Context { target, losses: Losses::default(), translation };
+    let mut context = Context { target, losses: Losses::default(), translation, tool_places: Vec::new() };
     let stripped = (target.kind != Kind::Anthropic)
         .then(|| anthropic::native::taken_off(target, request, &mut context.losses))
         .flatten();
     let request = stripped.as_ref().unwrap_or(request);
+    let lowered = if target.kind == Kind::OpenAi { None } else { lowering::lower(&mut context, request)? };
+    let request = lowered.as_ref().unwrap_or(request);
     let (path, headers, body) = match target.kind {
         Kind::OpenAi => ("/responses".into(), Vec::new(), openai::encode(&mut context, request)?),
         Kind::Anthropic => ("/messages".into(), anthropic::headers(request), anthropic::encode(&mut context, request)?),
@@ -115,4 +148,54 @@ pub(crate) fn to_json<T: serde::Serialize>(value: &T, capacity: usize) -> Result
     serde_json::to_writer(&mut body, value)
         .map_err(|_| EncodeError::new("", "the request cannot be written as JSON"))?;
     Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    const HINTS: [&str; 4] = ["user", "safety_identifier", "prompt_cache_key", "include"];
+
+    fn sent(kind: Kind, body: Value) -> (Value, Vec<(String, bool)>) {
+        let (provider, model) = ("p", "m");
+        let target = Target { kind, provider, model, max_output_tokens: None, reasoning: true, stream: false };
+        let encoded = encode(&target, &Request::parse(body).unwrap()).unwrap();
+        let lost = encoded.warnings.into_iter().map(|loss| (loss.param, loss.harmless)).collect();
+        (serde_json::from_slice(&encoded.body).unwrap(), lost)
+    }
+
+    #[test]
+    fn what_names_the_user_or_asks_for_more_is_carried_or_named() {
+        let body = json!({"input": "hi", "user": "u", "safety_identifier": "s", "prompt_cache_key": "k",
+                          "include": ["message.output_text.logprobs"]});
+        let (openai, lost) = sent(Kind::OpenAi, body.clone());
+        assert!(HINTS.iter().all(|name| openai[*name] == body[*name]) && lost.is_empty(), "{lost:?}");
+        let hints = [("prompt_cache_key".to_owned(), true), ("include".to_owned(), true)];
+        for (kind, named) in [
+            (Kind::Anthropic, vec!["user"]),
+            (Kind::OpenAiCompatible, vec!["safety_identifier"]),
+            (Kind::Mistral, vec!["user", "safety_identifier"]),
+            (Kind::DeepSeek, vec!["user", "safety_identifier"]),
+            (Kind::Gemini, vec!["user", "safety_identifier"]),
+        ] {
+            let (sent, lost) = sent(kind, body.clone());
+            let wanted: Vec<_> = named.into_iter().map(|name| (name.to_owned(), false)).chain(hints.clone()).collect();
+            assert_eq!(lost, wanted, "{kind:?}");
+            let carried = match kind {
+                Kind::Anthropic => sent["metadata"] == json!({"user_id": "s"}),
+                Kind::OpenAiCompatible => sent["user"] == "u",
+                _ => true,
+            };
+            assert!(carried, "{sent}");
+        }
+    }
+
+    #[test]
+    fn reasoning_that_is_asked_for_sealed_is_no_loss() {
+        for kind in [Kind::Anthropic, Kind::Gemini, Kind::Mistral] {
+            let body = json!({"input": "hi", "include": ["reasoning.encrypted_content"]});
+            assert_eq!(sent(kind, body).1, []);
+        }
+    }
 }

@@ -18,6 +18,7 @@ mod envelope;
 mod failure;
 mod gemini;
 mod kind;
+mod lowering;
 mod media;
 mod openai;
 mod tools;

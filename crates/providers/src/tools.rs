@@ -39,7 +39,7 @@ pub(crate) fn functions<'a>(context: &mut Context, request: &'a Request) -> Vec<
             Tool::Function(tool) => {
                 // What is under the key of Anthropic's fields is sent where they are known.
                 if let Some(name) = tool.extra.keys().find(|name| *name != crate::ANTHROPIC_FIELDS) {
-                    let param = format!("tools[{index}].{name}");
+                    let param = format!("{}.{name}", context.tool_place(index));
                     context.losses.add(param, "this provider does not know the field; it was left out");
                 }
                 functions.push(Named { name: context.translation.wire_name(&tool.name), tool });
@@ -50,7 +50,7 @@ pub(crate) fn functions<'a>(context: &mut Context, request: &'a Request) -> Vec<
                     continue;
                 }
                 let message = format!("this provider has no tool of type `{kind}`; it was left out");
-                context.losses.add(format_args!("tools[{index}]"), message);
+                context.losses.add(context.tool_place(index), message);
             }
         }
     }

@@ -5,8 +5,10 @@
 //! a result still names its call.
 
 use crate::Kind;
+use crate::lowering::Lowered;
 use std::borrow::Cow;
 use std::collections::HashMap;
+use tokenrouter_protocol::ItemStart;
 
 /// Made by [`encode`](crate::encode), read by the decoders.
 #[derive(Clone, Debug)]
@@ -18,12 +20,21 @@ pub struct Translation {
     names: Vec<(String, String)>,
     /// Call ids as the caller knows them → as the provider does.
     call_ids: HashMap<String, String>,
+    /// Tools that were offered as functions, which they are not.
+    pub(crate) lowered: Vec<Lowered>,
 }
 
 impl Translation {
     #[must_use]
     pub fn new(kind: Kind, provider: &str, model: &str) -> Self {
-        Self { kind, provider: provider.into(), model: model.into(), names: Vec::new(), call_ids: HashMap::new() }
+        Self {
+            kind,
+            provider: provider.into(),
+            model: model.into(),
+            names: Vec::new(),
+            call_ids: HashMap::new(),
+            lowered: Vec::new(),
+        }
     }
 
     #[must_use]
@@ -46,6 +57,18 @@ impl Translation {
     #[must_use]
     pub fn tool_name<'a>(&'a self, wire: &'a str) -> &'a str {
         self.names.iter().find(|(w, _)| w == wire).map_or(wire, |(_, name)| name)
+    }
+
+    /// The beginning of a call of the tool that the provider calls `wire`.
+    pub(crate) fn call(&self, call_id: String, wire: &str) -> ItemStart {
+        let name = self.tool_name(wire);
+        match self.lowered.iter().find(|tool| tool.function == name) {
+            Some(tool) => {
+                let (name, namespace) = (tool.name.clone(), tool.namespace.clone());
+                ItemStart::FunctionCall { call_id, name, namespace }
+            }
+            None => ItemStart::FunctionCall { call_id, name: name.to_owned(), namespace: None },
+        }
     }
 
     /// The provider's name of the caller's tool `name`.

@@ -3,6 +3,7 @@
 //! Pure: values in, values out. It knows no HTTP, no database, no clock; what was observed of
 //! latencies is told to it.
 
+mod allowed;
 mod catalog;
 mod mode;
 mod model_spec;
@@ -10,6 +11,7 @@ mod rules;
 mod select;
 mod task;
 
+pub use allowed::AllowedModels;
 pub use catalog::{
     Capabilities, Catalog, LatencyPrior, LongPrompt, ModelInfo, Price, QualityByTask, Source, TokenUsage,
 };

@@ -51,7 +51,10 @@ pub(crate) fn parse(provider: &str, request: &Value, headers: &HeaderMap) -> Res
             prompt.message(role, text);
         }
         for block in blocks.iter().filter(|b| b["type"] == "tool_result") {
-            prompt.tool_results.push(content(&block["content"]).0);
+            let (text, images, files) = content(&block["content"]);
+            prompt.tool_results.push(text);
+            prompt.images += images;
+            prompt.files += files;
         }
     }
     for tool in request["tools"].as_array().into_iter().flatten() {
@@ -79,6 +82,9 @@ pub(crate) fn parse(provider: &str, request: &Value, headers: &HeaderMap) -> Res
 }
 
 fn stop_reason(reply: &Reply) -> &'static str {
+    if reply.refused {
+        return "refusal";
+    }
     match (reply.cut, reply.calls.is_empty()) {
         (true, _) => "max_tokens",
         (false, false) => "tool_use",
@@ -114,7 +120,7 @@ pub(crate) fn whole(prompt: &Prompt, reply: &Reply) -> Value {
     if let Some(thought) = &reply.thought {
         blocks.push(json!({"type": "thinking", "thinking": thought, "signature": signature(reply)}));
     }
-    if reply.calls.is_empty() {
+    if reply.calls.is_empty() && !reply.refused {
         blocks.push(json!({"type": "text", "text": reply.text}));
     }
     for call in &reply.calls {
@@ -155,7 +161,7 @@ pub(crate) fn events(prompt: &Prompt, reply: &Reply) -> Vec<String> {
         deltas.push(json!({"type": "signature_delta", "signature": signature(reply)}));
         block(json!({"type": "thinking", "thinking": "", "signature": ""}), deltas);
     }
-    if reply.calls.is_empty() {
+    if reply.calls.is_empty() && !reply.refused {
         let deltas = tokens(&reply.text).iter().map(|t| json!({"type": "text_delta", "text": t})).collect();
         block(json!({"type": "text", "text": ""}), deltas);
     }

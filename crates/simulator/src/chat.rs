@@ -29,6 +29,8 @@ pub(crate) fn parse(provider: &str, request: &Value) -> Result<Prompt, String> {
                 prompt.tool_results.push(text);
             }
             "developer" if provider != "openai" => return Err("unknown role developer".to_owned()),
+            // Pictures alone, after the results of tools, belong to them.
+            "user" if text.is_empty() && images + files > 0 && !prompt.tool_results.is_empty() => {}
             "user" | "assistant" | "system" | "developer" => prompt.message(role, text),
             other => return Err(format!("unknown role {other}")),
         }
@@ -55,7 +57,20 @@ pub(crate) fn parse(provider: &str, request: &Value) -> Result<Prompt, String> {
     Ok(prompt)
 }
 
-fn finish(reply: &Reply) -> &'static str {
+/// OpenAI's models refuse beside the content, DeepSeek's host filters it away; Mistral's models have no
+/// other way than words.
+fn has_refusals(prompt: &Prompt) -> bool {
+    !matches!(prompt.provider.as_str(), "mistral" | "deepseek")
+}
+
+fn is_filtered(prompt: &Prompt, reply: &Reply) -> bool {
+    reply.refused && prompt.provider == "deepseek"
+}
+
+fn finish(prompt: &Prompt, reply: &Reply) -> &'static str {
+    if is_filtered(prompt, reply) {
+        return "content_filter";
+    }
     match (reply.cut, reply.calls.is_empty()) {
         (true, _) => "length",
         (false, false) => "tool_calls",
@@ -97,6 +112,12 @@ fn add_thought(prompt: &Prompt, message: &mut Value, thought: &str, text: Option
 
 pub(crate) fn whole(prompt: &Prompt, reply: &Reply) -> Value {
     let mut message = json!({"role": "assistant", "content": if reply.calls.is_empty() { Value::from(reply.text.as_str()) } else { Value::Null }});
+    if is_filtered(prompt, reply) {
+        message["content"] = "".into();
+    } else if reply.refused && has_refusals(prompt) {
+        message["content"] = Value::Null;
+        message["refusal"] = reply.text.as_str().into();
+    }
     if let Some(thought) = &reply.thought {
         add_thought(prompt, &mut message, thought, Some(&reply.text));
     }
@@ -109,7 +130,8 @@ pub(crate) fn whole(prompt: &Prompt, reply: &Reply) -> Value {
         message["tool_calls"] = calls.into();
     }
     let mut body = head(prompt, reply, "chat.completion");
-    body["choices"] = json!([{"index": 0, "message": message, "finish_reason": finish(reply), "logprobs": null}]);
+    body["choices"] =
+        json!([{"index": 0, "message": message, "finish_reason": finish(prompt, reply), "logprobs": null}]);
     body["usage"] = usage(prompt, reply);
     body
 }
@@ -130,8 +152,9 @@ pub(crate) fn events(prompt: &Prompt, reply: &Reply, request: &Value) -> Vec<Str
         add_thought(prompt, &mut delta, piece, None);
         emit(delta, Value::Null, None);
     }
-    for piece in tokens(&reply.text) {
-        emit(json!({"content": piece}), Value::Null, None);
+    let field = if reply.refused && has_refusals(prompt) { "refusal" } else { "content" };
+    for piece in tokens(&reply.text).into_iter().filter(|_| !is_filtered(prompt, reply)) {
+        emit(json!({ field: piece }), Value::Null, None);
     }
     for (i, call) in reply.calls.iter().enumerate() {
         if prompt.provider == "mistral" {
@@ -150,7 +173,7 @@ pub(crate) fn events(prompt: &Prompt, reply: &Reply, request: &Value) -> Vec<Str
         }
     }
     let always = matches!(prompt.provider.as_str(), "mistral" | "deepseek");
-    emit(json!({}), finish(reply).into(), always.then(|| usage(prompt, reply)));
+    emit(json!({}), finish(prompt, reply).into(), always.then(|| usage(prompt, reply)));
     if !always && request["stream_options"]["include_usage"] == true {
         let mut chunk = head(prompt, reply, "chat.completion.chunk");
         chunk["choices"] = json!([]);

@@ -211,6 +211,7 @@ fn turn(prompt: &mut Prompt, content: &Value, called: usize) -> Result<usize, St
             if !answer.is_object() {
                 return Err("Invalid value at 'contents.parts.function_response.response'.".to_owned());
             }
+            prompt.images += part["functionResponse"]["parts"].as_array().map_or(0, Vec::len);
             answers.push(answer["output"].as_str().map_or_else(|| answer.to_string(), str::to_owned));
         }
         for data in [&part["inlineData"], &part["fileData"]].into_iter().filter(|data| data.is_object()) {
@@ -388,7 +389,7 @@ fn parts(prompt: &Prompt, reply: &Reply, whole: bool) -> Vec<Value> {
         }
         parts.push(part);
     }
-    if reply.calls.is_empty() {
+    if reply.calls.is_empty() && !reply.refused {
         parts.extend(cut(&reply.text).iter().map(|piece| json!({ "text": piece })));
     }
     if let Some(part) = parts.get_mut(first).filter(|_| signs && (reply.thought.is_some() || !reply.calls.is_empty())) {
@@ -398,7 +399,11 @@ fn parts(prompt: &Prompt, reply: &Reply, whole: bool) -> Vec<Value> {
 }
 
 fn finish(reply: &Reply) -> &'static str {
-    if reply.cut { "MAX_TOKENS" } else { "STOP" }
+    match (reply.refused, reply.cut) {
+        (true, _) => "SAFETY",
+        (false, true) => "MAX_TOKENS",
+        (false, false) => "STOP",
+    }
 }
 
 pub(crate) fn whole(prompt: &Prompt, reply: &Reply) -> Value {

@@ -35,6 +35,8 @@ pub struct Options {
 
 /// How many requests are remembered.
 const REMEMBERED: usize = 1_000;
+/// Well above what the gateway takes, as with real providers.
+const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
 
 struct Seen {
     method: Method,
@@ -72,7 +74,7 @@ pub fn router(options: Options) -> Router {
         .route("/_simulator/faults", post(add_fault).get(list_faults).delete(clear_faults))
         .route("/_simulator/requests", get(list_requests).delete(clear_requests))
         .fallback(answer)
-        .layer(DefaultBodyLimit::disable())
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(simulator)
 }
 

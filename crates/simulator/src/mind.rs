@@ -17,6 +17,10 @@ pub(crate) struct Prompt {
     pub files: usize,
     /// Name and JSON Schema.
     pub tools: Vec<(String, Value)>,
+    /// The names of those that take text as it is.
+    pub custom: Vec<String>,
+    /// Names of tools, and the namespace of each.
+    pub namespaces: Vec<(String, String)>,
     /// `none`, `auto`, `required`, or a tool's name.
     pub tool_choice: String,
     pub schema: Option<Value>,
@@ -40,6 +44,8 @@ pub(crate) struct Reply {
     pub calls: Vec<Call>,
     /// The answer was cut at the limit.
     pub cut: bool,
+    /// The model would not; `text` says so, where the dialect has a place for it.
+    pub refused: bool,
     pub input_tokens: usize,
     pub output_tokens: usize,
     pub reasoning_tokens: usize,
@@ -77,19 +83,28 @@ pub(crate) fn tokens(text: &str) -> Vec<&str> {
     text.split_inclusive(char::is_whitespace).collect()
 }
 
+/// What a prompt says that wants to see a refusal.
+const REFUSE: &str = "please refuse";
+const REFUSAL: &str = "I cannot help with that.";
+
 const STORY: &str = "Once upon a time a small gateway stood at the edge of a wide network. Every morning it \
 listened for requests, and every request asked it the same question: which way? The gateway looked at the price of \
 each road, at its length, and at how good the view was from it. Then it chose, and it wrote down why. One evening a \
 storm closed the shortest road. The gateway did not stop; it took the next one, and nobody who travelled noticed. The end.";
 
 pub(crate) fn think(prompt: &Prompt, seed: u64) -> Reply {
-    let calls = calls(prompt, seed);
-    let mut text = if calls.is_empty() { say(prompt) } else { String::new() };
+    let refused = prompt.last_user.to_ascii_lowercase().contains(REFUSE);
+    let calls = if refused { Vec::new() } else { calls(prompt, seed) };
+    let mut text = match (refused, calls.is_empty()) {
+        (true, _) => REFUSAL.to_owned(),
+        (false, true) => say(prompt),
+        (false, false) => String::new(),
+    };
     let thought =
         prompt.reasoning.then(|| format!("The user wrote {} characters; I answer them.", prompt.last_user.len()));
     let mut cut = false;
     let mut calls = calls;
-    if let Some(most) = prompt.max_tokens {
+    if let Some(most) = prompt.max_tokens.filter(|_| !refused) {
         let all = tokens(&text);
         if all.len() > most {
             text = all.into_iter().take(most).collect();
@@ -105,7 +120,17 @@ pub(crate) fn think(prompt: &Prompt, seed: u64) -> Reply {
         heard + tokens(&prompt.instructions).len() + tokens(&prompt.last_user).len() + 85 * prompt.images + 3;
     let reasoning_tokens = thought.as_deref().map_or(0, |thought| tokens(thought).len());
     let said = tokens(&text).len() + calls.iter().map(|call| call.arguments.len() / 4 + 5).sum::<usize>();
-    Reply { seed, thought, text, calls, cut, input_tokens, output_tokens: said + reasoning_tokens, reasoning_tokens }
+    Reply {
+        seed,
+        thought,
+        text,
+        calls,
+        cut,
+        refused,
+        input_tokens,
+        output_tokens: said + reasoning_tokens,
+        reasoning_tokens,
+    }
 }
 
 fn say(prompt: &Prompt) -> String {
@@ -126,6 +151,9 @@ fn say(prompt: &Prompt) -> String {
     if !prompt.tool_results.is_empty() {
         let quoted: Vec<String> = prompt.tool_results.iter().map(|result| format!("\"{result}\"")).collect();
         text.push_str(&format!("The tools answered: {}.", quoted.join(", ")));
+        if prompt.images > 0 {
+            text.push_str(&format!(" Images: {}.", prompt.images));
+        }
         return text;
     }
     text.push_str(&format!("You said: \"{}\"", prompt.last_user));

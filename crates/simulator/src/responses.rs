@@ -24,16 +24,32 @@ pub(crate) fn parse(provider: &str, request: &Value) -> Result<Prompt, String> {
                         prompt.files += files;
                         prompt.message(item["role"].as_str().unwrap_or("user"), text);
                     }
-                    "function_call_output" => prompt.tool_results.push(content(&item["output"]).0),
-                    "function_call" | "reasoning" => {}
+                    "function_call_output" | "custom_tool_call_output" => {
+                        let (text, images, files) = content(&item["output"]);
+                        prompt.tool_results.push(text);
+                        prompt.images += images;
+                        prompt.files += files;
+                    }
+                    "function_call" | "custom_tool_call" | "reasoning" => {}
                     other => return Err(format!("Invalid value: '{other}'. Supported values are: 'message', …")),
                 }
             }
         }
         _ => return Err("Missing required parameter: 'input'.".to_owned()),
     }
-    for tool in request["tools"].as_array().into_iter().flatten().filter(|tool| tool["type"] == "function") {
-        prompt.tools.push((tool["name"].as_str().unwrap_or_default().to_owned(), tool["parameters"].clone()));
+    offer(&mut prompt, &request["tools"], None);
+    if request["tool_choice"]["type"] == "allowed_tools" {
+        let allowed = request["tool_choice"]["tools"].as_array().into_iter().flatten();
+        let names: Vec<&str> = allowed.filter_map(|tool| tool["name"].as_str()).collect();
+        let spaces: Vec<&str> = prompt
+            .namespaces
+            .iter()
+            .filter(|(_, space)| names.contains(&space.as_str()))
+            .map(|(name, _)| &**name)
+            .collect();
+        prompt.tools.retain(|(name, _)| names.contains(&name.as_str()) || spaces.contains(&name.as_str()));
+        prompt.namespaces.retain(|(_, space)| names.contains(&space.as_str()));
+        prompt.tools.dedup_by(|a, b| a.0 == b.0);
     }
     prompt.tool_choice = match &request["tool_choice"] {
         Value::String(word) => word.clone(),
@@ -53,6 +69,33 @@ pub(crate) fn parse(provider: &str, request: &Value) -> Result<Prompt, String> {
     Ok(prompt)
 }
 
+fn offer(prompt: &mut Prompt, tools: &Value, namespace: Option<&str>) {
+    for tool in tools.as_array().into_iter().flatten() {
+        let name = tool["name"].as_str().unwrap_or_default().to_owned();
+        match tool["type"].as_str() {
+            Some("namespace") => {
+                offer(prompt, &tool["tools"], Some(&name));
+                continue;
+            }
+            Some("custom") => prompt.custom.push(name.clone()),
+            Some("function") => {}
+            _ => continue,
+        }
+        if let Some(namespace) = namespace {
+            prompt.namespaces.push((name.clone(), namespace.to_owned()));
+        }
+        prompt.tools.push((name, tool["parameters"].clone()));
+    }
+}
+
+/// The one part of the message, with so much of its text.
+fn part(reply: &Reply, text: &str) -> Value {
+    if reply.refused {
+        return json!({"type": "refusal", "refusal": text});
+    }
+    json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []})
+}
+
 fn items(prompt: &Prompt, reply: &Reply, request: &Value) -> Vec<Value> {
     let status = if reply.cut { "incomplete" } else { "completed" };
     let mut items = Vec::new();
@@ -68,14 +111,25 @@ fn items(prompt: &Prompt, reply: &Reply, request: &Value) -> Vec<Value> {
     if reply.calls.is_empty() {
         items.push(
             json!({"id": format!("msg_{:016x}", reply.seed), "type": "message", "role": "assistant", "status": status,
-            "content": [{"type": "output_text", "text": reply.text, "annotations": [], "logprobs": []}]}),
+            "content": [part(reply, &reply.text)]}),
         );
     }
     let last = reply.calls.len().saturating_sub(1);
     for (i, call) in reply.calls.iter().enumerate() {
         let status = if i == last { status } else { "completed" };
-        items.push(json!({"id": format!("fc_{:016x}{i}", reply.seed), "type": "function_call", "status": status,
-            "call_id": call.id, "name": call.name, "arguments": call.arguments}));
+        let mut item = if prompt.custom.contains(&call.name) {
+            // Of any text a word in quotation marks is an example.
+            let input: Value = serde_json::from_str(&call.arguments).unwrap_or_default();
+            json!({"id": format!("ctc_{:016x}{i}", reply.seed), "type": "custom_tool_call", "status": status,
+                "call_id": call.id, "name": call.name, "input": input})
+        } else {
+            json!({"id": format!("fc_{:016x}{i}", reply.seed), "type": "function_call", "status": status,
+                "call_id": call.id, "name": call.name, "arguments": call.arguments})
+        };
+        if let Some((_, namespace)) = prompt.namespaces.iter().find(|(name, _)| *name == call.name) {
+            item["namespace"] = namespace.as_str().into();
+        }
+        items.push(item);
     }
     items
 }
@@ -134,9 +188,13 @@ pub(crate) fn events(prompt: &Prompt, reply: &Reply, request: &Value) -> Vec<Str
     events.emit("response.in_progress", json!({ "response": begun }));
     for (index, item) in items(prompt, reply, request).iter().enumerate() {
         let mut started = item.clone();
-        for (name, empty) in
-            [("content", json!([])), ("summary", json!([])), ("arguments", json!("")), ("status", json!("in_progress"))]
-        {
+        for (name, empty) in [
+            ("content", json!([])),
+            ("summary", json!([])),
+            ("arguments", json!("")),
+            ("input", json!("")),
+            ("status", json!("in_progress")),
+        ] {
             if !started[name].is_null() {
                 started[name] = empty;
             }
@@ -150,14 +208,24 @@ pub(crate) fn events(prompt: &Prompt, reply: &Reply, request: &Value) -> Vec<Str
         };
         match item["type"].as_str() {
             Some("message") => {
-                let part = json!({"type": "output_text", "text": "", "annotations": [], "logprobs": []});
-                events.emit("response.content_part.added", place(json!({"content_index": 0, "part": part})));
+                let begun = json!({"content_index": 0, "part": part(reply, "")});
+                events.emit("response.content_part.added", place(begun));
                 for piece in tokens(&reply.text) {
-                    let delta = place(json!({"content_index": 0, "delta": piece, "logprobs": []}));
-                    events.emit("response.output_text.delta", delta);
+                    if reply.refused {
+                        let delta = place(json!({"content_index": 0, "delta": piece}));
+                        events.emit("response.refusal.delta", delta);
+                    } else {
+                        let delta = place(json!({"content_index": 0, "delta": piece, "logprobs": []}));
+                        events.emit("response.output_text.delta", delta);
+                    }
                 }
-                let done = place(json!({"content_index": 0, "text": reply.text, "logprobs": []}));
-                events.emit("response.output_text.done", done);
+                if reply.refused {
+                    let done = place(json!({"content_index": 0, "refusal": reply.text}));
+                    events.emit("response.refusal.done", done);
+                } else {
+                    let done = place(json!({"content_index": 0, "text": reply.text, "logprobs": []}));
+                    events.emit("response.output_text.done", done);
+                }
                 events
                     .emit("response.content_part.done", place(json!({"content_index": 0, "part": item["content"][0]})));
             }
@@ -179,6 +247,10 @@ pub(crate) fn events(prompt: &Prompt, reply: &Reply, request: &Value) -> Vec<Str
                     "response.reasoning_summary_part.done",
                     place(json!({"summary_index": 0, "part": part(text)})),
                 );
+            }
+            Some("custom_tool_call") => {
+                events.emit("response.custom_tool_call_input.delta", place(json!({"delta": item["input"]})));
+                events.emit("response.custom_tool_call_input.done", place(json!({"input": item["input"]})));
             }
             _ => {
                 let arguments = item["arguments"].as_str().unwrap_or_default();

@@ -44,6 +44,50 @@ pub struct ApiKeyRow {
     pub created_at_ms: i64,
     pub expires_at_ms: Option<i64>,
     pub revoked_at_ms: Option<i64>,
+    pub restrictions: KeyRestrictions,
+}
+
+/// What a key may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRestrictions {
+    /// `full`, or `inference` for a key that manages nothing.
+    pub scope: String,
+    /// The patterns of the models that it may use; empty: all.
+    pub models: Vec<String>,
+    pub limits: KeyLimits,
+}
+
+/// How much a key may do; `None`: no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeyLimits {
+    pub requests_per_minute: Option<u64>,
+    pub tokens_per_minute: Option<u64>,
+    pub max_in_flight: Option<u64>,
+    /// By calendar month, in UTC.
+    pub monthly_tokens: Option<u64>,
+    pub monthly_budget_nano_usd: Option<u64>,
+}
+
+/// What a key has used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyUsage {
+    pub key_id: i64,
+    pub tokens: u64,
+    pub cost_nano_usd: u64,
+}
+
+impl Default for KeyRestrictions {
+    fn default() -> Self {
+        Self { scope: "full".to_owned(), models: Vec::new(), limits: KeyLimits::default() }
+    }
+}
+
+/// An API key to be made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewApiKey {
+    pub name: String,
+    pub expires_at_ms: Option<i64>,
+    pub restrictions: KeyRestrictions,
 }
 
 /// An API key as the data plane needs it. Revoked keys are not given out.
@@ -55,6 +99,7 @@ pub struct KeyRow {
     pub workspace_id: i64,
     pub user_id: i64,
     pub expires_at_ms: Option<i64>,
+    pub restrictions: KeyRestrictions,
 }
 
 /// The hash under which a key is stored and found. Keys are long and random, so a fast hash is enough.

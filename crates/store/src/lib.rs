@@ -15,6 +15,7 @@ mod conversations;
 mod error;
 mod keys;
 mod ledger;
+mod request_log;
 mod rules;
 mod sqlite;
 mod store;
@@ -22,9 +23,13 @@ mod url;
 
 pub use conversations::{ConversationItem, ConversationRow, ConversationTurn, ItemOrder, ItemPage};
 pub use error::{Result, StoreError};
-pub use keys::{ApiKeyRow, Bootstrap, BootstrapKey, KeyRow, Workspace, hash_key};
+pub use keys::{
+    ApiKeyRow, Bootstrap, BootstrapKey, KeyLimits, KeyRestrictions, KeyRow, KeyUsage, NewApiKey, Workspace, hash_key,
+};
 pub use ledger::{LedgerEntry, StoredResponse};
+pub use request_log::{RequestFilter, UsageGroup, UsageRow};
 pub use rules::{
     FirewallRulePatch, FirewallRuleRow, NewFirewallRule, NewRoutingRule, RoutingRulePatch, RoutingRuleRow, Snapshot,
 };
 pub use store::Store;
+pub use url::check_url;

@@ -61,6 +61,11 @@ pub struct FirewallRuleRow {
     pub replacement: Option<String>,
     pub created_at_ms: i64,
     pub updated_at_ms: i64,
+    /// Matches on the text as it is meant.
+    pub normalize: bool,
+    /// How often it has matched since it was made, and when last.
+    pub hits: u64,
+    pub last_hit_at_ms: Option<i64>,
 }
 
 /// A firewall rule to be made.
@@ -74,6 +79,7 @@ pub struct NewFirewallRule {
     pub pattern: String,
     pub action: String,
     pub replacement: Option<String>,
+    pub normalize: bool,
 }
 
 /// Changes to a firewall rule: the fields given.
@@ -88,6 +94,7 @@ pub struct FirewallRulePatch {
     pub action: Option<String>,
     /// `Some(None)` takes the replacement away.
     pub replacement: Option<Option<String>>,
+    pub normalize: Option<bool>,
 }
 
 /// Everything that the data plane reads, of one moment.

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use crate::conversations::{ConversationItem, ConversationRow, ConversationTurn, ItemPage};
 use crate::error::{Result, StoreError};
-use crate::keys::{ApiKeyRow, Bootstrap, Workspace};
+use crate::keys::{ApiKeyRow, Bootstrap, KeyUsage, NewApiKey, Workspace};
 use crate::ledger::{LedgerEntry, StoredResponse};
+use crate::request_log::{RequestFilter, UsageGroup, UsageRow};
 use crate::rules::{
     FirewallRulePatch, FirewallRuleRow, NewFirewallRule, NewRoutingRule, RoutingRulePatch, RoutingRuleRow, Snapshot,
 };
 use crate::sqlite::{
-    Database, api_keys, bootstrap, conversations, firewall_rules, ledger, responses, routing_rules, snapshot,
-    workspaces,
+    Database, api_keys, bootstrap, conversations, firewall_rules, ledger, migrations, responses, routing_rules,
+    snapshot, workspaces,
 };
 use crate::url::DatabaseUrl;
 
@@ -66,16 +67,22 @@ impl Store {
         self.database.read(move |db| workspaces::find(db, &name)).await
     }
 
+    /// [`create_api_key`](Self::create_api_key) of a key without restrictions.
+    pub async fn create_key(&self, workspace_id: i64, name: &str, key: &str, now_ms: i64) -> Result<ApiKeyRow> {
+        let new = NewApiKey { name: name.to_owned(), ..NewApiKey::default() };
+        self.create_api_key(workspace_id, new, key, now_ms).await
+    }
+
     /// Stores the hash of `key`, in the name of the workspace's first user. A key that exists, in any
     /// workspace, and a workspace that does not are a [`StoreError::Conflict`].
-    pub async fn create_key(&self, workspace_id: i64, name: &str, key: &str, now_ms: i64) -> Result<ApiKeyRow> {
-        let (name, key) = (name.to_owned(), key.to_owned());
+    pub async fn create_api_key(&self, workspace_id: i64, new: NewApiKey, key: &str, now_ms: i64) -> Result<ApiKeyRow> {
+        let key = key.to_owned();
         self.database
             .write(move |db| {
                 let workspace = workspaces::get(db, workspace_id)?
                     .ok_or_else(|| StoreError::Conflict { reason: "there is no such workspace".into() })?;
                 let origin = api_keys::Origin::Person;
-                Ok(api_keys::create(db, workspace, &name, &key, origin, now_ms)?)
+                Ok(api_keys::create(db, workspace, &new, &key, origin, now_ms)?)
             })
             .await
     }
@@ -174,6 +181,14 @@ impl Store {
         self.database.write(move |db| Ok(firewall_rules::update(db, workspace_id, id, &patch, now_ms)?)).await
     }
 
+    /// Adds to the counts of rules that matched: each rule's id and its matches.
+    ///
+    /// # Errors
+    /// When the database cannot be written to.
+    pub async fn count_firewall_hits(&self, hits: Vec<(i64, u64)>, now_ms: i64) -> Result<()> {
+        self.database.write(move |db| Ok(firewall_rules::count_hits(db, &hits, now_ms)?)).await
+    }
+
     /// False if the workspace has no such rule.
     pub async fn delete_firewall_rule(&self, workspace_id: i64, id: i64) -> Result<bool> {
         self.database.write(move |db| Ok(firewall_rules::delete(db, workspace_id, id)?)).await
@@ -249,6 +264,50 @@ impl Store {
     pub async fn list_requests(&self, workspace_id: i64, limit: u32, before: Option<&str>) -> Result<Vec<LedgerEntry>> {
         let before = before.map(str::to_owned);
         self.database.read(move |db| ledger::list(db, workspace_id, limit, before.as_deref())).await
+    }
+
+    /// The request that made a response, whether the response was stored or not.
+    pub async fn get_request_of_response(&self, workspace_id: i64, response_id: &str) -> Result<Option<LedgerEntry>> {
+        let response_id = response_id.to_owned();
+        self.database.read(move |db| ledger::of_response(db, workspace_id, &response_id)).await
+    }
+
+    /// Newest first, from behind the request `after`; `None` if the workspace has no such request.
+    pub async fn find_requests(
+        &self,
+        workspace_id: i64,
+        filter: RequestFilter,
+        limit: u32,
+        after: Option<&str>,
+    ) -> Result<Option<Vec<LedgerEntry>>> {
+        let after = after.map(str::to_owned);
+        self.database.read(move |db| ledger::find(db, workspace_id, &filter, limit, after.as_deref())).await
+    }
+
+    /// In the order in which they were recorded, which is that of their ends, from behind the record of
+    /// that number; each with its number.
+    pub async fn list_recorded(&self, workspace_id: i64, after: i64, limit: u32) -> Result<Vec<(i64, LedgerEntry)>> {
+        self.database.read(move |db| ledger::recorded(db, workspace_id, after, limit)).await
+    }
+
+    /// The number of the newest record; 0 if there is none.
+    pub async fn last_record(&self) -> Result<i64> {
+        self.database.read(|db| ledger::last(db)).await
+    }
+
+    /// How many migrations the database has had.
+    pub async fn schema_version(&self) -> Result<i64> {
+        self.database.read(|db| migrations::version(db)).await
+    }
+
+    /// What each key, of every workspace, has used since then.
+    pub async fn key_usage(&self, since_ms: i64) -> Result<Vec<KeyUsage>> {
+        self.database.read(move |db| ledger::key_usage(db, since_ms)).await
+    }
+
+    /// What the requests come to, group by group, in the groups' order.
+    pub async fn usage(&self, workspace_id: i64, filter: RequestFilter, group: UsageGroup) -> Result<Vec<UsageRow>> {
+        self.database.read(move |db| ledger::usage(db, workspace_id, &filter, group)).await
     }
 
     pub async fn count_requests(&self, workspace_id: i64) -> Result<u64> {

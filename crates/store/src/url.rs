@@ -36,6 +36,14 @@ impl DatabaseUrl {
     }
 }
 
+/// Whether a database can be where the URL says, without looking whether there is one.
+///
+/// # Errors
+/// What is wrong with it; the URL is not repeated.
+pub fn check_url(url: &str) -> Result<()> {
+    DatabaseUrl::parse(url).map(|_| ())
+}
+
 fn unsupported(reason: &str) -> StoreError {
     StoreError::Unsupported { reason: reason.into() }
 }

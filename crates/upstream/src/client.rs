@@ -100,7 +100,9 @@ impl Client {
         }
         let retry_after = retry_after(&head.headers);
         let body = answer.bytes().await.unwrap_or_default();
-        Err(Failure::reported(decode_error(kind, status.as_u16(), &body), retry_after))
+        let mut error = decode_error(kind, status.as_u16(), &body);
+        endpoint.redact(&mut error.message);
+        Err(Failure::reported(error, retry_after))
     }
 }
 

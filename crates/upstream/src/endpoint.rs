@@ -5,6 +5,8 @@ use http::{HeaderName, HeaderValue, Uri, header};
 use secrecy::{ExposeSecret, SecretString};
 use tokenrouter_providers::{Auth, Kind, normalise_base_url};
 
+const SHORTEST_SECRET: usize = 8;
+
 #[derive(Clone)]
 pub struct Endpoint {
     scheme: Scheme,
@@ -30,6 +32,13 @@ pub enum EndpointError {
 }
 
 impl Endpoint {
+    /// Where a connection to it goes.
+    #[must_use]
+    pub fn host_and_port(&self) -> (&str, u16) {
+        let usual = if self.scheme == Scheme::HTTPS { 443 } else { 80 };
+        (self.authority.host().trim_matches(['[', ']']), self.authority.port_u16().unwrap_or(usual))
+    }
+
     /// # Errors
     /// When `base_url` is not an `http` or `https` address, or the key cannot stand in a header.
     pub fn new(kind: Kind, base_url: &str, key: Option<&SecretString>) -> Result<Self, EndpointError> {
@@ -63,6 +72,16 @@ impl Endpoint {
         self.auth.is_some()
     }
 
+    /// A provider may repeat the key that it was sent in what it says of it: that stays here.
+    pub fn redact(&self, text: &mut String) {
+        let Some(sent) = self.auth.as_ref().and_then(|(_, value)| value.to_str().ok()) else { return };
+        let key = sent.strip_prefix("Bearer ").unwrap_or(sent);
+        // What is shorter is no secret, and could be a part of any word.
+        if key.len() >= SHORTEST_SECRET && text.contains(key) {
+            *text = text.replace(key, "[redacted]");
+        }
+    }
+
     pub(crate) fn uri(&self, path: &str) -> Result<Uri, http::Error> {
         let mut full = String::with_capacity(self.base_path.len() + path.len());
         full.push_str(&self.base_path);
@@ -72,6 +91,17 @@ impl Endpoint {
 
     pub(crate) fn auth(&self) -> Option<&(HeaderName, HeaderValue)> {
         self.auth.as_ref()
+    }
+}
+
+/// Whether an address is of this very machine. What is no address is not.
+#[must_use]
+pub fn is_loopback(base_url: &str) -> bool {
+    let Ok(uri) = base_url.parse::<Uri>() else { return false };
+    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    match host.parse::<std::net::IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
     }
 }
 
@@ -85,4 +115,39 @@ fn auth_header(auth: Auth, key: &SecretString) -> Result<(HeaderName, HeaderValu
     let mut value = HeaderValue::from_str(&text).map_err(|_| EndpointError::Key)?;
     value.set_sensitive(true);
     Ok((name, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_of_this_machine_are_loopback() {
+        for here in ["http://127.0.0.1:1/v1", "http://127.9.9.9", "http://localhost:11434/v1", "http://[::1]:8080/v1"] {
+            assert!(is_loopback(here), "{here}");
+        }
+        for elsewhere in [
+            "https://api.openai.com/v1",
+            "http://127.0.0.1.evil.com",
+            "http://10.0.0.1",
+            "http://localhost.evil",
+            "",
+            "x",
+        ] {
+            assert!(!is_loopback(elsewhere), "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_taken_out_of_what_a_provider_says() {
+        let endpoint = |kind| Endpoint::new(kind, "https://host.test/v1", Some(&"sk-secret-12345".into())).unwrap();
+        for kind in [Kind::OpenAi, Kind::Anthropic, Kind::Gemini, Kind::Mistral] {
+            let mut text = "no such key: sk-secret-12345, Bearer sk-secret-12345".to_owned();
+            endpoint(kind).redact(&mut text);
+            assert_eq!(text, "no such key: [redacted], Bearer [redacted]");
+        }
+        let mut text = "nothing of it".to_owned();
+        Endpoint::new(Kind::OpenAi, "https://host.test/v1", None).unwrap().redact(&mut text);
+        assert_eq!(text, "nothing of it");
+    }
 }

@@ -16,6 +16,6 @@ pub mod sse;
 pub use breaker::{Breaker, BreakerOptions, Verdict};
 pub use budget::{BudgetOptions, RetryBudget};
 pub use client::{Answer, Client, EventStream, LOST_BEFORE_ANSWER, Limits};
-pub use endpoint::{Endpoint, EndpointError};
+pub use endpoint::{Endpoint, EndpointError, is_loopback};
 pub use failure::{Class, Failure};
 pub use health::{Asked, Ejection, Health, HealthOptions, Reason, too_many};

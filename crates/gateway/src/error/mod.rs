@@ -20,6 +20,8 @@ pub enum Code {
     ContextLengthExceeded,
     PreviousResponseNotFound,
     InvalidApiKey,
+    ModelNotAllowed,
+    KeyNotAllowed,
     NotFound,
     ModelNotFound,
     MethodNotAllowed,
@@ -32,6 +34,8 @@ pub enum Code {
     RoutingConflict,
     ProviderKeyMissing,
     RateLimitExceeded,
+    MonthlyQuotaExceeded,
+    BudgetExceeded,
     Internal,
     Unavailable,
     UpstreamError,
@@ -49,12 +53,14 @@ pub struct Row {
 }
 
 impl Code {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 26] = [
         Self::InvalidJson,
         Self::InvalidParameter,
         Self::ContextLengthExceeded,
         Self::PreviousResponseNotFound,
         Self::InvalidApiKey,
+        Self::ModelNotAllowed,
+        Self::KeyNotAllowed,
         Self::NotFound,
         Self::ModelNotFound,
         Self::MethodNotAllowed,
@@ -67,6 +73,8 @@ impl Code {
         Self::RoutingConflict,
         Self::ProviderKeyMissing,
         Self::RateLimitExceeded,
+        Self::MonthlyQuotaExceeded,
+        Self::BudgetExceeded,
         Self::Internal,
         Self::Unavailable,
         Self::UpstreamError,
@@ -94,6 +102,15 @@ impl Code {
             Self::InvalidApiKey => {
                 ("invalid_api_key", "unauthorized_error", 401, "the API key is missing, wrong, revoked or expired")
             }
+            Self::ModelNotAllowed => {
+                ("model_not_allowed", "authorization_error", 403, "the API key may not use this model")
+            }
+            Self::KeyNotAllowed => (
+                "key_not_allowed",
+                "authorization_error",
+                403,
+                "the API key is of scope `inference` and manages nothing",
+            ),
             Self::NotFound => {
                 ("not_found", "not_found_error", 404, "there is no such path or object in this workspace")
             }
@@ -143,7 +160,19 @@ impl Code {
                 "rate_limit_exceeded",
                 "rate_limit_error",
                 429,
-                "the provider limits requests, or too many responses run in the background; `Retry-After` says for how long",
+                "the API key's requests, tokens or requests in flight are at their limit, the provider limits requests, or too many responses run in the background; `Retry-After` says for how long",
+            ),
+            Self::MonthlyQuotaExceeded => (
+                "monthly_quota_exceeded",
+                "rate_limit_error",
+                429,
+                "the request may take the API key past its tokens of this month",
+            ),
+            Self::BudgetExceeded => (
+                "budget_exceeded",
+                "rate_limit_error",
+                429,
+                "the request may take the API key past its money of this month",
             ),
             Self::Internal => {
                 ("internal_error", "internal_error", 500, "our mistake; the log has it by the request id")
@@ -158,7 +187,7 @@ impl Code {
                 "service_unavailable",
                 "internal_error",
                 503,
-                "the gateway cannot reach its database, or has too much to do; try again soon",
+                "the gateway cannot reach its database, has too much to do, or was stopped meanwhile; try again soon",
             ),
             Self::UpstreamTimeout => ("upstream_timeout", "provider_error", 504, "the provider did not answer in time"),
         };

@@ -1,6 +1,7 @@
 //! `/v1/conversations` and their items.
 
 use super::body::read_json;
+use super::extract::{Path, Query};
 use super::page::{Page, PageQuery};
 use crate::app::App;
 use crate::auth::Caller;
@@ -9,7 +10,7 @@ use crate::error::{ApiError, ApiResult, Code};
 use crate::pipeline::conversation::{kept, missing};
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use http::HeaderMap;
 use serde_json::{Value, json};
 use std::collections::HashSet;

@@ -3,7 +3,7 @@
 use super::body::read_json;
 use super::rule_fields::{RuleFields, rule_id};
 use crate::app::App;
-use crate::auth::Caller;
+use crate::auth::{Admin, Caller};
 use crate::clock::{iso8601, now_ms};
 use crate::error::{ApiError, ApiResult};
 use axum::Json;
@@ -19,7 +19,9 @@ use tokenrouter_store::{FirewallRulePatch, FirewallRuleRow, NewFirewallRule};
 
 type Rejected = Result<Path<i64>, PathRejection>;
 
-fn out(row: &FirewallRuleRow, engine: Option<EngineKind>) -> Value {
+/// A rule as the API shows it.
+#[must_use]
+pub fn firewall_rule_json(row: &FirewallRuleRow, engine: Option<EngineKind>) -> Value {
     json!({
         "id": row.id,
         "user_id": row.user_id,
@@ -31,15 +33,18 @@ fn out(row: &FirewallRuleRow, engine: Option<EngineKind>) -> Value {
         "pattern": row.pattern,
         "action": row.action,
         "replacement": row.replacement,
+        "normalize": row.normalize,
         "engine": engine.map(EngineKind::as_str),
+        "hits": row.hits,
+        "last_hit_at": row.last_hit_at_ms.map(iso8601),
         "created_at": iso8601(row.created_at_ms),
         "updated_at": iso8601(row.updated_at_ms),
     })
 }
 
-pub(super) async fn list_firewall_rules(State(app): State<Arc<App>>, caller: Caller) -> ApiResult<Json<Value>> {
+pub(super) async fn list_firewall_rules(State(app): State<Arc<App>>, Admin(caller): Admin) -> ApiResult<Json<Value>> {
     let rules = app.store.list_firewall_rules(caller.workspace_id).await?;
-    let data: Vec<Value> = rules.iter().map(|row| out(row, engine_of(&caller, row))).collect();
+    let data: Vec<Value> = rules.iter().map(|row| firewall_rule_json(row, engine_of(&caller, row))).collect();
     Ok(Json(json!({ "data": data })))
 }
 
@@ -54,7 +59,7 @@ fn engine_of(caller: &Caller, row: &FirewallRuleRow) -> Option<EngineKind> {
 /// What a draft rule would do to a text. Nothing is kept of either.
 pub(super) async fn test_firewall_rule(
     State(app): State<Arc<App>>,
-    _caller: Caller,
+    _: Admin,
     headers: HeaderMap,
     body: Body,
 ) -> ApiResult<Json<Value>> {
@@ -80,6 +85,7 @@ pub(super) async fn test_firewall_rule(
         pattern,
         action: patch.action.as_deref().and_then(Action::parse).unwrap_or(Action::Warn),
         replacement: patch.replacement.flatten(),
+        normalize: patch.normalize.unwrap_or(false),
     };
     let began = Instant::now();
     let trial = try_rule(&spec, &text).map_err(|e| ApiError::validation(vec![("pattern".into(), e.to_string())]))?;
@@ -100,13 +106,25 @@ pub(super) async fn test_firewall_rule(
 
 pub(super) async fn create_firewall_rule(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    Admin(caller): Admin,
     headers: HeaderMap,
     body: Body,
 ) -> ApiResult<(StatusCode, Json<Value>)> {
-    let mut fields = RuleFields::of(read_json(&app, &headers, body).await?)?;
+    let new = read_firewall_rule(read_json(&app, &headers, body).await?)?;
+    let row = app.store.create_firewall_rule(caller.workspace_id, caller.user_id, new, now_ms()).await?;
+    app.refresh().await?;
+    let engine = engine_of(&caller, &row);
+    Ok((StatusCode::CREATED, Json(json!({ "data": firewall_rule_json(&row, engine) }))))
+}
+
+/// A rule to be made, out of its fields.
+///
+/// # Errors
+/// 422 with every mistake.
+pub fn read_firewall_rule(body: Value) -> ApiResult<NewFirewallRule> {
+    let mut fields = RuleFields::of(body)?;
     let patch = patch(&mut fields);
-    let engine = check(&mut fields, patch.kind.as_deref(), patch.pattern.as_deref());
+    check(&mut fields, patch.kind.as_deref(), patch.pattern.as_deref());
     let name = fields.require("name", patch.name);
     let scope = fields.require("scope", patch.scope);
     let kind = fields.require("type", patch.kind);
@@ -117,7 +135,7 @@ pub(super) async fn create_firewall_rule(
     else {
         return Err(ApiError::internal(&"checked"));
     };
-    let new = NewFirewallRule {
+    Ok(NewFirewallRule {
         name,
         priority: patch.priority.unwrap_or(0),
         is_enabled: patch.is_enabled.unwrap_or(true),
@@ -126,25 +144,23 @@ pub(super) async fn create_firewall_rule(
         pattern,
         action,
         replacement: patch.replacement.flatten(),
-    };
-    let row = app.store.create_firewall_rule(caller.workspace_id, caller.user_id, new, now_ms()).await?;
-    app.refresh().await?;
-    Ok((StatusCode::CREATED, Json(json!({ "data": out(&row, engine) }))))
+        normalize: patch.normalize.unwrap_or(false),
+    })
 }
 
 pub(super) async fn get_firewall_rule(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    Admin(caller): Admin,
     id: Rejected,
 ) -> ApiResult<Json<Value>> {
     let row = app.store.get_firewall_rule(caller.workspace_id, rule_id(id)?).await?;
-    row.map(|row| Json(json!({ "data": out(&row, engine_of(&caller, &row)) })))
+    row.map(|row| Json(json!({ "data": firewall_rule_json(&row, engine_of(&caller, &row)) })))
         .ok_or_else(|| ApiError::not_found("such rule"))
 }
 
 pub(super) async fn update_firewall_rule(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    Admin(caller): Admin,
     id: Rejected,
     headers: HeaderMap,
     body: Body,
@@ -166,12 +182,12 @@ pub(super) async fn update_firewall_rule(
     let row = app.store.update_firewall_rule(caller.workspace_id, id, patch, now_ms()).await?;
     let row = row.ok_or_else(|| ApiError::not_found("such rule"))?;
     app.refresh().await?;
-    Ok(Json(json!({ "data": out(&row, engine) })))
+    Ok(Json(json!({ "data": firewall_rule_json(&row, engine) })))
 }
 
 pub(super) async fn delete_firewall_rule(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    Admin(caller): Admin,
     id: Rejected,
 ) -> ApiResult<Json<Value>> {
     if !app.store.delete_firewall_rule(caller.workspace_id, rule_id(id)?).await? {
@@ -187,10 +203,11 @@ fn patch(fields: &mut RuleFields) -> FirewallRulePatch {
         priority: fields.priority(),
         is_enabled: fields.is_enabled(),
         scope: fields.word("scope", &["prompt", "response"]),
-        kind: fields.word("type", &["substring", "regex"]),
+        kind: fields.word("type", &["substring", "regex", "detector"]),
         pattern: fields.string("pattern"),
-        action: fields.word("action", &["block", "mask", "warn"]),
+        action: fields.word("action", &["block", "mask", "warn", "shadow"]),
         replacement: replacement(fields),
+        normalize: fields.boolean("normalize"),
     }
 }
 

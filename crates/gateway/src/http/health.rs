@@ -1,9 +1,10 @@
-//! Liveness and readiness.
+//! Liveness, readiness, and the counts for Prometheus.
 
 use crate::app::App;
 use axum::Json;
 use axum::extract::State;
-use http::StatusCode;
+use axum::response::IntoResponse;
+use http::{StatusCode, header};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,4 +23,8 @@ pub(super) async fn check_readiness(State(app): State<Arc<App>>) -> (StatusCode,
         (StatusCode::OK, "ready")
     };
     (code, Json(json!({ "status": status })))
+}
+
+pub(super) async fn get_metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.metrics.text())
 }

@@ -7,7 +7,7 @@
 //! again. Errors are not kept: what failed may be tried again. Answers are kept in memory, by each gateway
 //! for itself, for an hour at most and within a bound on their size.
 
-use super::responses::{ResponsesCodec, event_stream, json_bytes, tell_target};
+use super::responses::{ResponsesCodec, event_stream, json_bytes, tell_limits, tell_target};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Code};
@@ -72,6 +72,8 @@ enum Stage {
 struct Kept {
     provider: String,
     model: String,
+    /// For the first call only: by the next they say something else.
+    limits: Vec<(&'static str, String)>,
     body: KeptBody,
 }
 
@@ -248,13 +250,13 @@ async fn work(mut claim: Claim, caller: Caller, request_id: String, request: Req
         Ok(delivery) => delivery,
         Err(error) => return claim.settle(Stage::Failed(error)),
     };
-    let Delivery { provider, model, body } = delivery;
+    let Delivery { provider, model, limits, body } = delivery;
     match body {
         DeliveryBody::Plain(_, bytes) => {
-            claim.settle(Stage::Done(Arc::new(Kept { provider, model, body: KeptBody::Plain(bytes) })));
+            claim.settle(Stage::Done(Arc::new(Kept { provider, model, limits, body: KeptBody::Plain(bytes) })));
         }
         DeliveryBody::Stream(stream) => {
-            let delivery = Delivery { provider, model, body: DeliveryBody::Stream(stream) };
+            let delivery = Delivery { provider, model, limits, body: DeliveryBody::Stream(stream) };
             let (name, stage) = (claim.name.clone(), Arc::clone(&claim.stage));
             let slot = Arc::new(Mutex::new(Some((delivery, claim))));
             stage.send_replace(Stage::Begun(Arc::clone(&slot)));
@@ -269,14 +271,14 @@ async fn work(mut claim: Claim, caller: Caller, request_id: String, request: Req
 
 /// Gives the stream to its taker, and keeps what passes.
 fn hand_over(stage: watch::Receiver<Stage>, delivery: Delivery, claim: Claim) -> Response {
-    let Delivery { provider, model, body } = delivery;
+    let Delivery { provider, model, limits, body } = delivery;
     match body {
-        DeliveryBody::Plain(_, bytes) => tell_target(json_bytes(bytes), &provider, &model),
+        DeliveryBody::Plain(_, bytes) => tell_limits(tell_target(json_bytes(bytes), &provider, &model), &limits),
         DeliveryBody::Stream(inner) => {
             let target = (provider.clone(), model.clone());
             let claim = Some(claim);
             let stream = Keeping { inner: *inner, claim, kept: Vec::new(), whole: true, target, _waits: stage };
-            tell_target(event_stream(Body::from_stream(stream)), &provider, &model)
+            tell_limits(tell_target(event_stream(Body::from_stream(stream)), &provider, &model), &limits)
         }
     }
 }
@@ -307,7 +309,7 @@ impl Stream for Keeping {
                     let bytes = std::mem::take(&mut this.kept);
                     let body = if this.whole { KeptBody::Events(bytes.into()) } else { KeptBody::TooLong };
                     let (provider, model) = std::mem::take(&mut this.target);
-                    claim.settle(Stage::Done(Arc::new(Kept { provider, model, body })));
+                    claim.settle(Stage::Done(Arc::new(Kept { provider, model, limits: Vec::new(), body })));
                 }
             }
             Poll::Pending => {}
@@ -328,6 +330,8 @@ fn replay(kept: &Kept, replayed: bool) -> ApiResult<Response> {
     let mut response = tell_target(response, &kept.provider, &kept.model);
     if replayed {
         response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+    } else {
+        response = tell_limits(response, &kept.limits);
     }
     Ok(response)
 }

@@ -1,9 +1,12 @@
 //! HTTP in: one file a resource.
 
+mod api_keys;
 mod body;
 mod chat_completions;
 mod conversations;
+mod csv;
 mod embeddings;
+mod extract;
 mod firewall_rules;
 mod health;
 mod idempotency;
@@ -13,22 +16,28 @@ mod messages;
 mod models;
 mod page;
 mod replay;
+mod request_filter;
 mod request_id;
+mod requests;
 mod responses;
 mod route;
 mod routing_rules;
 mod rule_fields;
 pub(crate) mod sse;
+mod usage;
 mod websocket;
 
+pub use api_keys::{api_key_json, read_api_key};
+pub use firewall_rules::{firewall_rule_json, read_firewall_rule};
 pub(crate) use idempotency::Idempotency;
 pub(crate) use in_flight::InFlight;
+pub use routing_rules::{read_routing_rule, routing_rule_json};
 pub(crate) use websocket::Sessions;
 
 use crate::app::App;
 use crate::error::{ApiError, Code};
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use std::sync::Arc;
 
 /// Every route of the gateway.
@@ -41,6 +50,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         )
         .route("/v1/responses/input_tokens", post(input_tokens::count_input_tokens))
         .route("/v1/responses/{id}/input_items", get(responses::list_input_items))
+        .route("/v1/responses/{id}/route", get(requests::get_response_route))
         .route("/v1/responses/{id}/cancel", post(responses::cancel_response))
         .route("/v1/chat/completions", post(chat_completions::create_chat_completion))
         .route("/v1/embeddings", post(embeddings::create_embeddings))
@@ -62,6 +72,11 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             get(conversations::get_conversation_item).delete(conversations::delete_conversation_item),
         )
         .route("/v1/route", post(route::route_request))
+        .route("/v1/api-keys", get(api_keys::list_api_keys).post(api_keys::create_api_key))
+        .route("/v1/api-keys/{id}", delete(api_keys::delete_api_key))
+        .route("/v1/requests", get(requests::list_requests))
+        .route("/v1/requests/{id}", get(requests::get_request))
+        .route("/v1/usage", get(usage::get_usage))
         .route("/v1/models", get(models::list_models))
         .route("/v1/models/{*id}", get(models::get_model))
         .route("/v1/routing-rules", get(routing_rules::list_routing_rules).post(routing_rules::create_routing_rule))
@@ -85,6 +100,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), in_flight::admit))
         // What stands below is answered however busy the gateway is.
         .route("/healthz", get(health::check_health))
+        .route("/metrics", get(health::get_metrics))
         .route("/readyz", get(health::check_readiness))
         .fallback(async || ApiError::not_found("such path; the API is under /v1"))
         .method_not_allowed_fallback(async || {

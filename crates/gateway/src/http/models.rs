@@ -1,31 +1,34 @@
 //! `/v1/models`: what a request can name.
 
+use super::extract::Path;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Code};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokenrouter_routing::Candidate;
 
-pub(super) async fn list_models(State(app): State<Arc<App>>, _caller: Caller) -> Json<Value> {
+pub(super) async fn list_models(State(app): State<Arc<App>>, caller: Caller) -> Json<Value> {
     let mut data: Vec<Value> =
         ["auto", "auto:balance", "auto:cost", "auto:quality", "auto:latency"].into_iter().map(auto).collect();
-    data.extend(app.pool.candidates().iter().filter(|c| c.ready).map(describe));
+    data.extend(
+        app.pool.candidates().iter().filter(|c| c.ready && caller.models.allows(&c.provider, &c.model)).map(describe),
+    );
     Json(json!({ "object": "list", "data": data }))
 }
 
 /// By `auto…`, `provider/model`, or the model's own name.
 pub(super) async fn get_model(
     State(app): State<Arc<App>>,
-    _caller: Caller,
+    caller: Caller,
     Path(id): Path<String>,
 ) -> ApiResult<Json<Value>> {
     if matches!(id.as_str(), "auto" | "auto:balance" | "auto:cost" | "auto:quality" | "auto:latency") {
         return Ok(Json(auto(&id)));
     }
-    let mut ready = app.pool.candidates().iter().filter(|c| c.ready);
+    let mut ready = app.pool.candidates().iter().filter(|c| c.ready && caller.models.allows(&c.provider, &c.model));
     ready
         .find(|c| full_name(c) == id || c.model.id == id || c.model.aliases.contains(&id))
         .map(|c| Json(describe(c)))

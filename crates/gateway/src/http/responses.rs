@@ -1,6 +1,7 @@
 //! `/v1/responses`.
 
 use super::body::read_json;
+use super::extract::{Path, Query};
 use super::idempotency;
 use super::page::{Page, PageQuery};
 use super::replay;
@@ -12,7 +13,7 @@ use crate::http::sse;
 use crate::pipeline::{self, Delivery, DeliveryBody, EventCodec};
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
@@ -63,7 +64,17 @@ pub(super) fn deliver(
         DeliveryBody::Plain(response, bytes) => plain(*response, bytes),
         DeliveryBody::Stream(stream) => event_stream(Body::from_stream(*stream)),
     };
-    tell_target(response, &delivery.provider, &delivery.model)
+    tell_limits(tell_target(response, &delivery.provider, &delivery.model), &delivery.limits)
+}
+
+/// The headers that say what is left of the key's limits.
+pub(super) fn tell_limits(mut response: Response, limits: &[(&'static str, String)]) -> Response {
+    for (name, value) in limits {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            response.headers_mut().insert(*name, value);
+        }
+    }
+    response
 }
 
 /// The headers that say who answered.

@@ -3,7 +3,7 @@
 use super::body::read_json;
 use super::rule_fields::{RuleFields, rule_id};
 use crate::app::App;
-use crate::auth::Caller;
+use crate::auth::Admin;
 use crate::clock::{iso8601, now_ms};
 use crate::error::{ApiError, ApiResult};
 use axum::Json;
@@ -18,7 +18,9 @@ use tokenrouter_store::{NewRoutingRule, RoutingRulePatch, RoutingRuleRow};
 
 type Rejected = Result<Path<i64>, PathRejection>;
 
-fn out(row: &RoutingRuleRow) -> Value {
+/// A rule as the API shows it.
+#[must_use]
+pub fn routing_rule_json(row: &RoutingRuleRow) -> Value {
     json!({
         "id": row.id,
         "user_id": row.user_id,
@@ -32,48 +34,56 @@ fn out(row: &RoutingRuleRow) -> Value {
     })
 }
 
-pub(super) async fn list_routing_rules(State(app): State<Arc<App>>, caller: Caller) -> ApiResult<Json<Value>> {
+pub(super) async fn list_routing_rules(State(app): State<Arc<App>>, Admin(caller): Admin) -> ApiResult<Json<Value>> {
     let rules = app.store.list_routing_rules(caller.workspace_id).await?;
-    Ok(Json(json!({ "data": rules.iter().map(out).collect::<Vec<_>>() })))
+    Ok(Json(json!({ "data": rules.iter().map(routing_rule_json).collect::<Vec<_>>() })))
 }
 
 pub(super) async fn create_routing_rule(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    Admin(caller): Admin,
     headers: HeaderMap,
     body: Body,
 ) -> ApiResult<(StatusCode, Json<Value>)> {
-    let mut fields = RuleFields::of(read_json(&app, &headers, body).await?)?;
+    let new = read_routing_rule(read_json(&app, &headers, body).await?)?;
+    let row = app.store.create_routing_rule(caller.workspace_id, caller.user_id, new, now_ms()).await?;
+    app.refresh().await?;
+    Ok((StatusCode::CREATED, Json(json!({ "data": routing_rule_json(&row) }))))
+}
+
+/// A rule to be made, out of its fields.
+///
+/// # Errors
+/// 422 with every mistake.
+pub fn read_routing_rule(body: Value) -> ApiResult<NewRoutingRule> {
+    let mut fields = RuleFields::of(body)?;
     let patch = patch(&mut fields);
     let name = fields.require("name", patch.name);
     let match_json = patch.match_json.unwrap_or_else(|| json!({}));
     let action_json = fields.require("action_json", patch.action_json);
     fields.finish()?;
     let (Some(name), Some(action_json)) = (name, action_json) else { return Err(ApiError::internal(&"checked")) };
-    let new = NewRoutingRule {
+    Ok(NewRoutingRule {
         name,
         priority: patch.priority.unwrap_or(0),
         is_enabled: patch.is_enabled.unwrap_or(true),
         match_json,
         action_json,
-    };
-    let row = app.store.create_routing_rule(caller.workspace_id, caller.user_id, new, now_ms()).await?;
-    app.refresh().await?;
-    Ok((StatusCode::CREATED, Json(json!({ "data": out(&row) }))))
+    })
 }
 
 pub(super) async fn get_routing_rule(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    Admin(caller): Admin,
     id: Rejected,
 ) -> ApiResult<Json<Value>> {
     let row = app.store.get_routing_rule(caller.workspace_id, rule_id(id)?).await?;
-    row.map(|row| Json(json!({ "data": out(&row) }))).ok_or_else(|| ApiError::not_found("such rule"))
+    row.map(|row| Json(json!({ "data": routing_rule_json(&row) }))).ok_or_else(|| ApiError::not_found("such rule"))
 }
 
 pub(super) async fn update_routing_rule(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    Admin(caller): Admin,
     id: Rejected,
     headers: HeaderMap,
     body: Body,
@@ -88,12 +98,12 @@ pub(super) async fn update_routing_rule(
     let row = app.store.update_routing_rule(caller.workspace_id, id, patch, now_ms()).await?;
     let row = row.ok_or_else(|| ApiError::not_found("such rule"))?;
     app.refresh().await?;
-    Ok(Json(json!({ "data": out(&row) })))
+    Ok(Json(json!({ "data": routing_rule_json(&row) })))
 }
 
 pub(super) async fn delete_routing_rule(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    Admin(caller): Admin,
     id: Rejected,
 ) -> ApiResult<Json<Value>> {
     if !app.store.delete_routing_rule(caller.workspace_id, rule_id(id)?).await? {

@@ -63,10 +63,14 @@ impl RuleFields {
     }
 
     pub fn is_enabled(&mut self) -> Option<bool> {
-        match self.take("is_enabled")? {
-            Value::Bool(enabled) => Some(enabled),
+        self.boolean("is_enabled")
+    }
+
+    pub fn boolean(&mut self, field: &str) -> Option<bool> {
+        match self.take(field)? {
+            Value::Bool(value) => Some(value),
             _ => {
-                self.error("is_enabled", "`is_enabled` must be a boolean");
+                self.error(field, format!("`{field}` must be a boolean"));
                 None
             }
         }
@@ -92,12 +96,18 @@ impl RuleFields {
 
     /// What is left is not a field of a rule; fields that the answers carry are let pass, so that a
     /// rule can be sent back as it came.
-    pub fn finish(mut self) -> ApiResult<()> {
-        for field in ["id", "user_id", "engine", "created_at", "updated_at"] {
-            self.map.shift_remove(field);
+    pub fn finish(self) -> ApiResult<()> {
+        const CARRIED: [&str; 7] = ["id", "user_id", "engine", "hits", "last_hit_at", "created_at", "updated_at"];
+        self.finish_of("a rule", &CARRIED)
+    }
+
+    /// The same for another thing, with the fields that are let pass.
+    pub fn finish_of(mut self, thing: &str, carried: &[&str]) -> ApiResult<()> {
+        for field in carried {
+            self.map.shift_remove(*field);
         }
         for (field, _) in std::mem::take(&mut self.map) {
-            self.error(&field, format!("`{field}` is not a field of a rule"));
+            self.error(&field, format!("`{field}` is not a field of {thing}"));
         }
         if self.errors.is_empty() { Ok(()) } else { Err(ApiError::validation(self.errors)) }
     }

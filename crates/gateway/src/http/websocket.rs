@@ -91,6 +91,13 @@ async fn serve(app: Arc<App>, headers: HeaderMap, socket: WebSocket) {
     let (mut sink, messages) = socket.split();
     let (queue, mut waiting) = mpsc::channel::<String>(MAX_WAITING);
     let mut stop = app.sessions.stop.subscribe();
+    let mut cut = app.cut.subscribe();
+    // Of a caller that reads nothing more, the running response cannot be ended by telling it so.
+    let dropped = async {
+        if cut.wait_for(Option::is_some).await.is_ok() {
+            tokio::time::sleep(CLOSE_TIME).await;
+        }
+    };
     let end = {
         let answer = async {
             loop {
@@ -109,6 +116,7 @@ async fn serve(app: Arc<App>, headers: HeaderMap, socket: WebSocket) {
         tokio::select! {
             end = answer => end,
             end = read(messages, queue) => end,
+            () = dropped => End::Close(close_code::AWAY, "the gateway stops"),
         }
     };
     if let End::Close(code, reason) = end {

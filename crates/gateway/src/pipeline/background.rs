@@ -43,7 +43,7 @@ pub(crate) struct Background {
 
 /// Why a response is to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stop {
+pub(crate) enum Stop {
     Cancelled,
     Shutdown,
 }
@@ -61,6 +61,16 @@ pub(super) async fn stopped(signal: &mut Option<StopSignal>) -> Stop {
     std::future::pending().await
 }
 
+/// Does what may be cut when the gateway stops and the time to drain is over.
+pub(super) async fn unless_cut<T>(app: &App, work: impl Future<Output = ApiResult<T>>) -> ApiResult<T> {
+    let mut cut = Some(app.cut.subscribe());
+    tokio::select! {
+        biased;
+        _ = stopped(&mut cut) => Err(abandoned()),
+        result = work => result,
+    }
+}
+
 impl Stop {
     pub(super) fn over(self) -> Over {
         match self {
@@ -70,8 +80,9 @@ impl Stop {
     }
 }
 
-fn abandoned() -> ApiError {
-    ApiError::new(Code::Unavailable, "the gateway was stopped before the response was finished; send it again")
+pub(super) fn abandoned() -> ApiError {
+    let message = "the gateway was stopped before the response was finished; send it again";
+    ApiError { retry_after_seconds: Some(1), ..ApiError::new(Code::Unavailable, message) }
 }
 
 /// The events of one response, as they come.
@@ -273,6 +284,7 @@ pub(super) async fn start(
     assembler.queue(&mut events);
     events.iter().for_each(|event| codec.event(event, &mut Vec::new()));
     let (provider, model) = (String::new(), response.model.clone());
+    let limits = record.limit_headers.clone();
     let listened = Arc::clone(&job);
     tokio::spawn(async move {
         work(record, prepared, assembler, codec, job.stop.subscribe()).await;
@@ -283,7 +295,7 @@ pub(super) async fn start(
     } else {
         DeliveryBody::Plain(Box::new(response), body)
     };
-    Ok(Delivery { provider, model, body })
+    Ok(Delivery { provider, model, limits, body })
 }
 
 async fn work(

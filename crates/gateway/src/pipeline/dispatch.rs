@@ -47,6 +47,10 @@ pub(super) async fn dispatch(app: &App, plan: &Plan, request: &Request, record: 
         while let Some((_, ejected, ejection)) = skipped.next_if(|(ahead, ..)| *ahead < place) {
             tell_ejected(record, ejected, ejection);
         }
+        if let Err(error) = record.reserve_for(target, request) {
+            last = error;
+            continue;
+        }
         let encoded = match encode(app, target, request) {
             Ok(encoded) => encoded,
             Err(error) => {
@@ -210,6 +214,7 @@ fn encode(app: &App, target: &Target, request: &Request) -> ApiResult<KindAndBod
         let message = format!("{} cannot carry `{}` as it is: {}", target.provider, loss.param, loss.message);
         return Err(ApiError::parameter(loss.param.clone(), message));
     }
+    encoded.warnings.retain(|loss| !loss.harmless);
     Ok((provider.kind, encoded))
 }
 
@@ -221,7 +226,7 @@ async fn attempt(app: &App, target: &Target, encoded: &Encoded, stream: bool) ->
     if !stream {
         let bytes = answer.bytes().await?;
         let events = providers::decode_response(kind, &bytes, &encoded.translation).map_err(garbage)?;
-        return match failed(&events) {
+        return match failed(app, target, &events) {
             Some(failure) => Err(failure),
             None => Ok(Answered::Plain(events)),
         };
@@ -241,17 +246,17 @@ async fn attempt(app: &App, target: &Target, encoded: &Encoded, stream: bool) ->
             break;
         }
     }
-    match failed(&first) {
+    match failed(app, target, &first) {
         Some(failure) => Err(failure),
         None => Ok(Answered::Stream { first, events: Box::new(events), decoder: Box::new(decoder) }),
     }
 }
 
 /// An error that the provider reports in place of an answer.
-fn failed(events: &[ModelEvent]) -> Option<Failure> {
+fn failed(app: &App, target: &Target, events: &[ModelEvent]) -> Option<Failure> {
     let said_nothing = !events.iter().any(|event| matches!(event, ModelEvent::Delta { .. }));
     events.iter().find_map(|event| match event {
-        ModelEvent::Failed(error) if said_nothing => Some(Failure::reported(error.clone(), None)),
+        ModelEvent::Failed(error) if said_nothing => Some(app.reported(&target.provider, error.clone())),
         _ => None,
     })
 }

@@ -3,10 +3,11 @@
 //! A vector is of use only beside vectors of the same model, so there is no `auto` and no routing rule
 //! here: the model that was named answers, from any provider that the settings have it at, or nothing.
 
+use super::background::{abandoned, stopped};
 use super::dispatch::{OUT_OF_TIME, before};
 use super::field::spare;
 use super::record::{Attempt, Outcome, Record};
-use super::screen;
+use super::{admission, screen};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Code};
@@ -57,9 +58,18 @@ pub(crate) async fn embed(
 }
 
 async fn road(app: &App, caller: &Caller, record: &mut Record, request: &mut EmbeddingsRequest) -> ApiResult<Embedded> {
-    let targets = targets(app, request)?;
+    let mut targets = targets(app, request)?;
+    targets.retain(|target| match &target.info {
+        Some(info) => caller.models.allows(&target.provider, info),
+        None => caller.models.allows_name(&target.provider, &target.name),
+    });
+    if targets.is_empty() {
+        let message = "this API key may not use this model";
+        return Err(ApiError { param: Some("model".to_owned()), ..ApiError::new(Code::ModelNotAllowed, message) });
+    }
     record.told.confidence = 1.0;
     screen_input(caller, record, request)?;
+    admission::admit_embeddings(record, caller, targets.first().and_then(|t| t.info.as_deref()), request)?;
     let mut last = ApiError::new(Code::NoEligibleModel, "there is no target to send this request to");
     let targets = standing(app, targets);
     app.health.request(Instant::now());
@@ -76,7 +86,12 @@ async fn road(app: &App, caller: &Caller, record: &mut Record, request: &mut Emb
         }
         let started = Instant::now();
         let health = app.health.ask(&target.provider, &target.name, started);
-        let answer = before(record.deadline, attempt(app, target, sent.body, request.input.count())).await;
+        let mut cut = Some(app.cut.subscribe());
+        let answer = tokio::select! {
+            biased;
+            _ = stopped(&mut cut) => return Err(abandoned()),
+            answer = before(record.deadline, attempt(app, target, sent.body, request.input.count())) => answer,
+        };
         record.told.attempts.push(Attempt {
             provider: target.provider.clone(),
             model: target.name.clone(),
@@ -179,7 +194,8 @@ fn targets(app: &App, request: &EmbeddingsRequest) -> ApiResult<Vec<EmbeddingTar
     };
     if let Some(provider) = request.router.provider.as_deref().or(asked.provider.as_deref()) {
         if !app.providers.contains_key(provider) {
-            return Err(not_set_up(app, provider));
+            let param = if request.router.provider.is_some() { "router_provider" } else { param };
+            return Err(not_set_up(app, provider, param));
         }
         let mut targets = listed(Some(provider));
         if targets.is_empty() {
@@ -193,7 +209,7 @@ fn targets(app: &App, request: &EmbeddingsRequest) -> ApiResult<Vec<EmbeddingTar
         makers.sort_unstable();
         targets.extend(makers.into_iter().map(|provider| target(provider, None)));
         if targets.is_empty() {
-            return Err(not_set_up(app, kind.as_str()));
+            return Err(not_set_up(app, kind.as_str(), param));
         }
     }
     if targets.is_empty() {
@@ -203,13 +219,13 @@ fn targets(app: &App, request: &EmbeddingsRequest) -> ApiResult<Vec<EmbeddingTar
     Ok(targets)
 }
 
-fn not_set_up(app: &App, provider: &str) -> ApiError {
+fn not_set_up(app: &App, provider: &str, param: &str) -> ApiError {
     if app.pool.has_provider(provider) {
         let message = format!("the gateway has no key for {provider}");
         return ApiError { provider: Some(provider.to_owned()), ..ApiError::new(Code::ProviderKeyMissing, message) };
     }
     let message = format!("there is no provider `{provider}`");
-    ApiError { param: Some("model".to_owned()), ..ApiError::new(Code::ModelNotFound, message) }
+    ApiError { param: Some(param.to_owned()), ..ApiError::new(Code::ModelNotFound, message) }
 }
 
 /// Whose API has models of such a name.

@@ -17,6 +17,11 @@ const TOKENS_PER_ITEM: usize = 4;
 /// As for the request itself, where its history is concerned.
 pub(crate) async fn estimate_input_tokens(app: &App, caller: &Caller, mut request: Request) -> ApiResult<usize> {
     history::prepend_turns(app, caller.workspace_id, &mut request).await?;
+    prompt_tokens(&request)
+}
+
+/// Of a request whose history is in front of it.
+pub(super) fn prompt_tokens(request: &Request) -> ApiResult<usize> {
     let mut bytes = request.instructions.as_deref().map_or(0, str::len);
     for tool in &request.tools {
         bytes += json_len(tool)?;

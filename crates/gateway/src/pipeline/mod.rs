@@ -1,6 +1,7 @@
 //! The life of a request, from a parsed request to what is delivered. Every surface passes through
 //! [`run`]; a surface is a codec at the two ends.
 
+mod admission;
 pub(crate) mod background;
 pub(crate) mod conversation;
 mod dispatch;
@@ -19,7 +20,9 @@ mod walk;
 
 pub(crate) use embeddings::embed;
 pub(crate) use estimate::estimate_input_tokens;
+pub use plan::dry_run;
 pub(crate) use plan::explain;
+pub(crate) use record::usd;
 pub(crate) use stream::{EventCodec, ResponseStream};
 
 use crate::app::App;
@@ -35,6 +38,8 @@ use tokenrouter_protocol::{Assembler, Request, Response};
 pub(crate) struct Delivery {
     pub provider: String,
     pub model: String,
+    /// `x-ratelimit-*`, where the key has such limits.
+    pub limits: Vec<(&'static str, String)>,
     pub body: DeliveryBody,
 }
 
@@ -82,13 +87,19 @@ pub(crate) async fn run(
     match result {
         Ok(Ready::Plain { response, body }) => {
             let (provider, model) = (record.told.provider.clone(), record.told.model.clone());
-            Ok(Delivery { provider, model, body: DeliveryBody::Plain(response, body) })
+            Ok(Delivery {
+                provider,
+                model,
+                limits: record.limit_headers.clone(),
+                body: DeliveryBody::Plain(response, body),
+            })
         }
         Ok(Ready::Stream(start)) => {
             let (provider, model) = (record.told.provider.clone(), record.told.model.clone());
+            let limits = record.limit_headers.clone();
             let stream = ResponseStream::new(record, *start, codec);
             let body = DeliveryBody::Stream(Box::new(stream));
-            Ok(Delivery { provider, model, body }.kept_alive(app, sign))
+            Ok(Delivery { provider, model, limits, body }.kept_alive(app, sign))
         }
         Err(error) => Err(refuse(&mut record, error, request_id).await),
     }
@@ -116,9 +127,10 @@ async fn prepare(caller: &Caller, record: &mut Record, mut request: Request) -> 
     let facts = plan::Facts::of(&request);
     let history = history::expand(&app, caller.workspace_id, &mut request).await?;
     record.lease = history.lease;
-    let plan = plan::decide(&app, &caller.rules.routing, &request, &facts)?;
+    let mut plan = plan::decide(&app, caller, &request, &facts)?;
     record.planned(&plan);
     screen::prompt(&caller.rules.firewall, &mut request, &mut record.tally)?;
+    admission::admit(record, caller, &mut plan.targets, &request)?;
     record.keep_input(&request, history.first_own);
     let screen = screen::ResponseScreen::new(Arc::clone(&caller.rules.firewall), &request);
     Ok(Prepared { request, plan, screen })
@@ -128,7 +140,8 @@ async fn prepare(caller: &Caller, record: &mut Record, mut request: Request) -> 
 async fn answer(record: &mut Record, prepared: Prepared) -> ApiResult<Ready> {
     let Prepared { request, plan, screen } = prepared;
     let app = Arc::clone(&record.app);
-    let answered = match dispatch::dispatch(&app, &plan, &request, record).await {
+    let dispatched = dispatch::dispatch(&app, &plan, &request, record);
+    let answered = match background::unless_cut(&app, dispatched).await {
         Ok(answered) => answered,
         Err(mut error) => {
             let passed = screen.message(&mut error.message, &mut record.tally);
@@ -141,7 +154,8 @@ async fn answer(record: &mut Record, prepared: Prepared) -> ApiResult<Ready> {
         dispatch::Answered::Plain(events) => plain::finish(record, &request, screen, events).await,
         dispatch::Answered::Stream { first, events, decoder } => {
             let assembler = Assembler::new(record.begin_response(&request));
-            Ok(Ready::Stream(Box::new(stream::Start { assembler, screen, first, events, decoder, stop: None })))
+            let stop = Some(app.cut.subscribe());
+            Ok(Ready::Stream(Box::new(stream::Start { assembler, screen, first, events, decoder, stop })))
         }
     }
 }

@@ -7,7 +7,6 @@ use crate::clock::now_ms;
 use crate::error::{ApiError, ApiResult};
 use bytes::Bytes;
 use tokenrouter_protocol::{Assembler, Ending, FinishReason, ModelEvent, Request};
-use tokenrouter_upstream::Failure;
 
 pub(super) async fn finish(
     record: &mut Record,
@@ -29,7 +28,8 @@ pub(super) async fn finish(
         match event {
             ModelEvent::Finished(finish) => reason = Some(finish),
             ModelEvent::Failed(error) => {
-                return Err(ApiError::provider(&record.told.provider, &Failure::reported(error, None)));
+                let failure = record.app.reported(&record.told.provider, error);
+                return Err(ApiError::provider(&record.told.provider, &failure));
             }
             other => assembler.push(other, &mut sink),
         }

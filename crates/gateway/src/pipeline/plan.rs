@@ -4,13 +4,15 @@ use super::fallbacks;
 use super::field::Field;
 use super::record::{Source, Warning};
 use crate::app::App;
+use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Code};
 use serde_json::{Value, json};
 use std::cell::OnceCell;
+use std::sync::Arc;
 use std::time::Instant;
 use tokenrouter_protocol::{Item, Object, OutputValue, Part, Request, Role, TextFormat};
 use tokenrouter_routing::{
-    self as routing, Decision, Mode, ModelRequest, Needs, SelectError, Target, TaskGuess, TaskInput,
+    self as routing, AllowedModels, Decision, Mode, ModelRequest, Needs, SelectError, Target, TaskGuess, TaskInput,
 };
 use tokenrouter_upstream::Ejection;
 
@@ -53,9 +55,9 @@ pub(super) struct Plan {
     pub order_stands: bool,
 }
 
-pub(super) fn decide(app: &App, rules: &routing::RoutingRules, request: &Request, facts: &Facts) -> ApiResult<Plan> {
-    let (plan, decision) = consider(app, rules, request, facts)?;
-    let decision = decision.map_err(|error| select_error(error, &plan.asked))?;
+pub(super) fn decide(app: &App, caller: &Caller, request: &Request, facts: &Facts) -> ApiResult<Plan> {
+    let (plan, decision) = consider(app, &caller.rules.routing, &caller.models, request, facts)?;
+    let decision = decision.map_err(|error| select_error(error, &plan.origins))?;
     let mut warnings = plan.warnings;
     warnings.extend(decision.warnings.into_iter().map(|message| Warning::new(Source::Router, None, message)));
     Ok(Plan {
@@ -74,13 +76,28 @@ struct Considered {
     task: String,
     rules: Vec<i64>,
     warnings: Vec<Warning>,
-    asked: String,
     order_stands: bool,
+    origins: Origins,
+}
+
+/// Who named the provider and the model: whose mistake it is when they cannot be had.
+struct Origins {
+    provider: Origin,
+    model: Origin,
+}
+
+#[derive(Clone, Copy)]
+enum Origin {
+    /// The field of the request.
+    Caller(&'static str),
+    /// The routing rule's id.
+    Rule(i64),
 }
 
 fn consider(
     app: &App,
     rules: &routing::RoutingRules,
+    allowed: &Arc<AllowedModels>,
     request: &Request,
     facts: &Facts,
 ) -> ApiResult<(Considered, Result<Decision, SelectError>)> {
@@ -92,18 +109,19 @@ fn consider(
     let recognised = || guess_task().task.as_str();
     let rule_facts = routing::Facts { input_text: &texts, metadata: &request.metadata, mode, task: &recognised };
     let rule_plan = rules.plan(&rule_facts);
-    let mode = rule_plan.mode.as_ref().map_or(mode, |set| set.value);
     let guess = guess_task();
     let task = match request.metadata.get("task").and_then(Value::as_str) {
         Some(given) => given.to_owned(),
         None => guess.task.as_str().to_owned(),
     };
     let (provider_by_rule, model_by_rule) = (rule_plan.provider.is_some(), rule_plan.model.is_some());
-    // A rule's model may be written as any model string: `gpt-4o`, `openai/gpt-4o`.
+    // A rule's model may be written as any model string: `gpt-4o:cost`, `openai/gpt-4o`.
     let ruled_model = match &rule_plan.model {
-        Some(set) => Some(parse_model(app, Some(&set.value), "model")?),
+        Some(set) => Some(parse_model(app, Some(&set.value), Origin::Rule(set.rule_id))?),
         None => None,
     };
+    let set_mode = rule_plan.mode.as_ref().map(|set| set.value);
+    let mode = set_mode.or(ruled_model.as_ref().and_then(|m| m.mode)).unwrap_or(mode);
     let model = ruled_model.as_ref().map_or(asked.model.clone(), |m| m.model.clone());
     let mut provider = rule_plan
         .provider
@@ -113,6 +131,14 @@ fn consider(
     if provider.is_none() && !model_by_rule {
         provider.clone_from(&asked.provider);
     }
+    let model_field = if request.router.model.is_some() { "router_model" } else { "model" };
+    let provider_field = if request.router.provider.is_some() { "router_provider" } else { model_field };
+    let model_origin = rule_plan.model.as_ref().map_or(Origin::Caller(model_field), |set| Origin::Rule(set.rule_id));
+    let provider_origin = match &rule_plan.provider {
+        Some(set) => Origin::Rule(set.rule_id),
+        None if model_by_rule => model_origin,
+        None => Origin::Caller(provider_field),
+    };
     let select = routing::Request {
         provider,
         model,
@@ -120,6 +146,7 @@ fn consider(
         needs: needs(request, facts, guess),
         provider_by_rule,
         model_by_rule,
+        allowed: Arc::clone(allowed),
         day: crate::clock::today(),
     };
     let mut decision = routing::select(&app.pool, &select, &app.latency);
@@ -128,16 +155,16 @@ fn consider(
     if let (Ok(decision), Some(set)) = (&mut decision, &rule_plan.fallbacks) {
         warnings.extend(fallbacks::apply(app, set, &select, decision));
     }
-    let asked = request.model.clone().unwrap_or_else(|| "auto".to_owned());
     let order_stands = rule_plan.fallbacks.is_some();
-    Ok((Considered { mode, task, rules: rule_plan.matched, warnings, asked, order_stands }, decision))
+    let origins = Origins { provider: provider_origin, model: model_origin };
+    Ok((Considered { mode, task, rules: rule_plan.matched, warnings, origins, order_stands }, decision))
 }
 
 /// The model string, and what `router_mode`, `router_model` and `router_provider` change of it.
 fn asked(app: &App, request: &Request) -> ApiResult<ModelRequest> {
     let mut asked = match &request.router.model {
-        Some(model) => parse_model(app, Some(model), "router_model")?,
-        None => parse_model(app, request.model.as_deref(), "model")?,
+        Some(model) => parse_model(app, Some(model), Origin::Caller("router_model"))?,
+        None => parse_model(app, request.model.as_deref(), Origin::Caller("model"))?,
     };
     if let Some(provider) = &request.router.provider {
         asked.provider = Some(provider.clone());
@@ -151,9 +178,16 @@ fn asked(app: &App, request: &Request) -> ApiResult<ModelRequest> {
     Ok(asked)
 }
 
-fn parse_model(app: &App, model: Option<&str>, param: &str) -> ApiResult<ModelRequest> {
-    routing::parse_model(model, |name| app.pool.has_provider(name))
-        .map_err(|error| ApiError::parameter(param, error.to_string()))
+fn parse_model(app: &App, model: Option<&str>, origin: Origin) -> ApiResult<ModelRequest> {
+    routing::parse_model(model, |name| app.pool.has_provider(name)).map_err(|error| match origin {
+        Origin::Caller(param) => ApiError::parameter(param, error.to_string()),
+        Origin::Rule(id) => blame(Code::RoutingConflict, &error.to_string(), "model", id),
+    })
+}
+
+/// A mistake in a rule is its owner's, not the caller's: no field of the request is at fault.
+fn blame(code: Code, message: &str, set: &str, rule_id: i64) -> ApiError {
+    ApiError::new(code, format!("routing rule {rule_id} sets the {set}: {message}"))
 }
 
 fn recognise(request: &Request, facts: &Facts) -> TaskGuess {
@@ -221,31 +255,53 @@ pub(super) const BYTES_PER_TOKEN: usize = 4;
 /// A middling figure between what providers count for a small and for a large picture.
 pub(super) const IMAGE_TOKENS: usize = 800;
 
-fn select_error(error: SelectError, asked: &str) -> ApiError {
+fn select_error(error: SelectError, origins: &Origins) -> ApiError {
     let message = error.to_string();
+    let missing = |origin: Origin, what: &str| match origin {
+        Origin::Caller(param) => {
+            ApiError { param: Some(param.to_owned()), ..ApiError::new(Code::ModelNotFound, message.as_str()) }
+        }
+        Origin::Rule(id) => blame(Code::RoutingConflict, &message, what, id),
+    };
     match error {
-        SelectError::ModelNotFound { .. } => {
-            ApiError { param: Some("model".to_owned()), ..ApiError::new(Code::ModelNotFound, message) }
+        SelectError::ModelNotFound { .. } => missing(origins.model, "model"),
+        SelectError::ProviderUnknown { .. } => missing(origins.provider, "provider"),
+        SelectError::NoEligible { .. } => ApiError::new(Code::NoEligibleModel, message),
+        SelectError::NotAllowed { .. } => {
+            ApiError { param: Some("model".to_owned()), ..ApiError::new(Code::ModelNotAllowed, message) }
         }
-        SelectError::ProviderUnknown { .. } => {
-            ApiError { param: Some("model".to_owned()), ..ApiError::new(Code::ModelNotFound, message) }
-        }
-        SelectError::NoEligible { .. } => {
-            tracing::debug!(asked, "no candidate is eligible");
-            ApiError::new(Code::NoEligibleModel, message)
-        }
-        SelectError::ProviderModelMismatch { .. } => ApiError::new(Code::RoutingConflict, message),
+        SelectError::ProviderModelMismatch { .. } => match (origins.provider, origins.model) {
+            (Origin::Rule(id), Origin::Caller(_)) => blame(Code::RoutingConflict, &message, "provider", id),
+            (_, Origin::Rule(id)) => blame(Code::RoutingConflict, &message, "model", id),
+            (Origin::Caller(param), Origin::Caller(_)) => {
+                ApiError { param: Some(param.to_owned()), ..ApiError::new(Code::RoutingConflict, message) }
+            }
+        },
         SelectError::ProviderNotConfigured { name } => {
-            ApiError { provider: Some(name), ..ApiError::new(Code::ProviderKeyMissing, message) }
+            let mut error = match origins.provider {
+                Origin::Rule(id) => blame(Code::ProviderKeyMissing, &message, "provider", id),
+                Origin::Caller(_) => ApiError::new(Code::ProviderKeyMissing, message),
+            };
+            error.provider = Some(name);
+            error
         }
     }
 }
 
 /// The dry run: what would be decided, with every candidate that was considered.
-pub(crate) fn explain(app: &App, rules: &routing::RoutingRules, request: &Request) -> ApiResult<Object> {
+pub(crate) fn explain(app: &App, caller: &Caller, request: &Request) -> ApiResult<Object> {
+    explained(app, &caller.rules.routing, &caller.models, request)
+}
+
+fn explained(
+    app: &App,
+    rules: &routing::RoutingRules,
+    allowed: &Arc<AllowedModels>,
+    request: &Request,
+) -> ApiResult<Object> {
     let facts = Facts::of(request);
-    let (considered, decision) = consider(app, rules, request, &facts)?;
-    let decision = decision.map_err(|error| select_error(error, &considered.asked))?;
+    let (considered, decision) = consider(app, rules, allowed, request, &facts)?;
+    let decision = decision.map_err(|error| select_error(error, &considered.origins))?;
     let mut warnings = considered.warnings;
     warnings.extend(decision.warnings.iter().map(|m| Warning::new(Source::Router, None, m.clone())));
     let field = Field::of(&app.health, &decision.targets, Instant::now());
@@ -267,6 +323,16 @@ pub(crate) fn explain(app: &App, rules: &routing::RoutingRules, request: &Reques
         Value::Object(object) => Ok(object),
         _ => Err(ApiError::internal(&"a route is an object")),
     }
+}
+
+/// [`explain`] for the command line: the body of a request, under a workspace's rules.
+///
+/// # Errors
+/// As `POST /v1/route` gives them.
+pub fn dry_run(app: &App, workspace_id: i64, body: Value) -> ApiResult<Value> {
+    let request = Request::parse(body)?;
+    let snapshot = app.snapshot.load();
+    explained(app, &snapshot.rules(workspace_id).routing, &Arc::default(), &request).map(Value::Object)
 }
 
 fn describe(target: &Target, ejection: Option<Ejection>) -> Value {

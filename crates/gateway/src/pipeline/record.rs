@@ -3,6 +3,7 @@
 //!
 //! **A record is settled exactly once**, also when the caller goes away: then dropping it does it.
 
+use super::admission::{self, Admitted};
 use super::conversation::{self, Lease};
 use super::dispatch::Dispatched;
 use super::plan::Plan;
@@ -10,15 +11,17 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::clock::now_ms;
 use crate::error::{ApiError, ApiResult, Code};
+use crate::metrics::Hit;
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 use tokenrouter_firewall::{Action, Tally};
 use tokenrouter_protocol::{Item, Object, Request, Response, Usage, new_ordered_id};
 use tokenrouter_providers::Loss;
-use tokenrouter_routing::{Mode, Price};
+use tokenrouter_routing::{Catalog, Mode, Price, TokenUsage};
 use tokenrouter_store::{ConversationTurn, LedgerEntry, StoredResponse};
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -80,9 +83,29 @@ pub(super) struct Told {
     latency_ms: u64,
 }
 
+/// What goes into the ledger as the decision: what the caller was told, and the price that the cost was
+/// computed from.
+#[derive(Serialize)]
+struct DecisionRecord<'a> {
+    #[serde(flatten)]
+    told: &'a Told,
+    /// Null: not known.
+    price: Option<PriceRecord<'a>>,
+}
+
+/// Pico-dollars a token, as they hold for a prompt of this length.
+#[derive(Serialize)]
+struct PriceRecord<'a> {
+    input_pico_usd: u64,
+    output_pico_usd: u64,
+    cache_read_pico_usd: u64,
+    cache_write_pico_usd: u64,
+    catalog_date: &'a str,
+}
+
 /// Dollars, for a person or a program to read; sums are kept in whole nano-dollars.
 #[allow(clippy::cast_precision_loss)]
-pub(super) fn usd(nano_usd: u64) -> f64 {
+pub(crate) fn usd(nano_usd: u64) -> f64 {
     nano_usd as f64 / 1e9
 }
 
@@ -134,6 +157,11 @@ pub(super) struct Record {
     turn: Vec<Item>,
     input: Bytes,
     price: Option<Price>,
+    /// Held until what was used is counted.
+    pub admitted: Option<Admitted>,
+    pub limit_headers: Vec<(&'static str, String)>,
+    /// Of the answer's text, for a request that ends before its usage is told.
+    pub streamed_bytes: usize,
     pub usage: Option<Usage>,
     settled: bool,
 }
@@ -143,6 +171,8 @@ impl Record {
         let created_at_ms = now_ms();
         let started = Instant::now();
         let limit = caller.time_limit.map_or(app.total_time, |own| own.min(app.total_time));
+        app.unrecorded.fetch_add(1, Ordering::AcqRel);
+        app.metrics.begin();
         Self {
             app,
             told: Told { request_id: request_id.to_owned(), mode: Mode::Balance.as_str(), ..Told::default() },
@@ -164,6 +194,9 @@ impl Record {
             turn: Vec::new(),
             input: Bytes::new(),
             price: None,
+            admitted: None,
+            limit_headers: Vec::new(),
+            streamed_bytes: 0,
             usage: None,
             settled: false,
         }
@@ -278,7 +311,7 @@ impl Record {
         self.told.latency_ms = self.elapsed_ms();
         self.told.cost_usd = self.cost_nano_usd().map(usd);
         if self.told.firewall.is_empty() {
-            for hit in self.tally.iter() {
+            for hit in self.tally.iter().filter(|hit| hit.action != Action::Shadow) {
                 let (action, scope) = (hit.action.as_str(), hit.scope.as_str());
                 if hit.action == Action::Warn {
                     let message = format!("firewall rule \"{}\" matched the {scope}", hit.name);
@@ -291,22 +324,51 @@ impl Record {
 
     fn cost_nano_usd(&self) -> Option<u64> {
         let (price, usage) = (self.price.as_ref()?, self.usage?);
-        Some(price.cost(&tokenrouter_routing::TokenUsage {
-            uncached_input: usage.uncached_input,
-            cache_read: usage.cache_read,
-            cache_write: usage.cache_write,
-            output: usage.output,
-        }))
+        Some(price.cost(&tokens(&usage)))
+    }
+
+    /// Reserves what another target may come to, if the key has limits.
+    pub fn reserve_for(&mut self, target: &tokenrouter_routing::Target, request: &Request) -> ApiResult<()> {
+        match &mut self.admitted {
+            Some(admitted) => admitted.reserve_for(target, request),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts what was used against the key's limits, and gives its place back.
+    fn count(&mut self) {
+        if let Some(admitted) = self.admitted.take() {
+            let answered = !self.told.provider.is_empty();
+            let usage = self.usage.or_else(|| answered.then(|| admitted.guess(self.streamed_bytes)));
+            admitted.settle(admission::amount(self.price.as_ref(), &usage.unwrap_or_default()));
+        }
+    }
+
+    fn decision(&self) -> DecisionRecord<'_> {
+        let price = self.price.map(|price| {
+            let rates = price.rates(&tokens(&self.usage.unwrap_or_default()));
+            PriceRecord {
+                input_pico_usd: rates.input_pico_usd,
+                output_pico_usd: rates.output_pico_usd,
+                cache_read_pico_usd: rates.cache_read_pico_usd.unwrap_or(rates.input_pico_usd),
+                cache_write_pico_usd: rates.cache_write_pico_usd.unwrap_or(rates.input_pico_usd),
+                catalog_date: Catalog::builtin().date(),
+            }
+        });
+        DecisionRecord { told: &self.told, price }
     }
 
     /// Writes the ledger entry and, if it is to be stored, the response. Comes back when both are
     /// durable.
     pub async fn settle(&mut self, outcome: Outcome, error: Option<&ApiError>, body: Option<Bytes>) -> ApiResult<()> {
+        self.count_hits().await;
         let entry = self.entry(outcome, error);
         let input = std::mem::take(&mut self.input);
         let stored = body.filter(|_| self.store).map(|body| self.stored(body, input));
         let turn = self.turn(outcome)?;
         self.settled = true;
+        self.measure(&entry);
+        self.count();
         let recorded = match turn {
             Some(turn) => self.app.store.record_turn(entry, stored, turn).await,
             None => self.app.store.record(entry, stored).await,
@@ -314,6 +376,19 @@ impl Record {
         // Whoever reads the last event may send the next request at once.
         self.lease = None;
         recorded.map_err(ApiError::from)
+    }
+
+    /// Adds to the counts of the rules that matched, shadow rules among them.
+    async fn count_hits(&self) {
+        let hits: Vec<(i64, u64)> =
+            self.tally.iter().map(|hit| (hit.rule_id, hit.matches)).filter(|(_, matches)| *matches > 0).collect();
+        if hits.is_empty() {
+            return;
+        }
+        if let Err(error) = self.app.store.count_firewall_hits(hits, now_ms()).await {
+            // The counts are for people to look at; the request is not to fail for them.
+            tracing::error!(%error, "matches of firewall rules could not be counted");
+        }
     }
 
     /// What goes into the conversation: all of the turn, or nothing if there was no answer.
@@ -336,6 +411,16 @@ impl Record {
         let outcome = if error.code == Code::FirewallBlocked { Outcome::Blocked } else { Outcome::Failed };
         // The caller gets the error that there was; the store's own has been logged.
         let _ = self.settle(outcome, Some(error), None).await;
+    }
+
+    fn measure(&self, entry: &LedgerEntry) {
+        let hits = self.tally.iter().map(|hit| Hit {
+            rule_id: hit.rule_id,
+            action: hit.action.as_str(),
+            scope: hit.scope.as_str(),
+            matches: hit.matches,
+        });
+        self.app.metrics.observe(entry, hits);
     }
 
     fn entry(&self, outcome: Outcome, error: Option<&ApiError>) -> LedgerEntry {
@@ -362,26 +447,40 @@ impl Record {
             output_tokens: usage.output,
             reasoning_tokens: usage.reasoning,
             cost_nano_usd: self.cost_nano_usd().map(|n| i64::try_from(n).unwrap_or(i64::MAX)),
-            decision_json: serde_json::to_string(&self.told).unwrap_or_default(),
+            decision_json: serde_json::to_string(&self.decision()).unwrap_or_default(),
         }
     }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
-        if self.settled {
-            return;
+        if !self.settled {
+            self.gather();
+            self.count();
+            let entry = self.entry(Outcome::Cancelled, None);
+            self.measure(&entry);
+            // Queued here and now: whoever closes the store next finds it in the queue.
+            let recorded = self.app.store.record(entry, None);
+            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                runtime.spawn(async move {
+                    if let Err(error) = recorded.await {
+                        tracing::error!(%error, "a cancelled request could not be recorded");
+                    }
+                });
+            }
         }
-        self.gather();
-        let entry = self.entry(Outcome::Cancelled, None);
-        let store = self.app.store.clone();
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                if let Err(error) = store.record(entry, None).await {
-                    tracing::error!(%error, "a cancelled request could not be recorded");
-                }
-            });
-        }
+        self.app.metrics.end();
+        self.app.unrecorded.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+pub(super) fn tokens(usage: &Usage) -> TokenUsage {
+    TokenUsage {
+        uncached_input: usage.uncached_input,
+        cache_read: usage.cache_read,
+        cache_write: usage.cache_write,
+        cache_write_1h: usage.cache_write_1h,
+        output: usage.output,
     }
 }
 

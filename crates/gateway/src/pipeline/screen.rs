@@ -278,8 +278,10 @@ impl ResponseScreen {
                 out.push(ModelEvent::ItemStarted { key, item: ItemStart::Other(object) });
                 Ok(())
             }
-            ModelEvent::ItemStarted { item: ItemStart::FunctionCall { ref name, .. }, .. } => {
-                screen_name(&self.rules, Scope::Response, name, tally)?;
+            ModelEvent::ItemStarted { item: ItemStart::FunctionCall { ref name, ref namespace, .. }, .. } => {
+                for name in [Some(name), namespace.as_ref()].into_iter().flatten() {
+                    screen_name(&self.rules, Scope::Response, name, tally)?;
+                }
                 out.push(event);
                 Ok(())
             }

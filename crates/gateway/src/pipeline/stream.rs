@@ -44,7 +44,7 @@ pub(super) struct Start {
     pub first: Vec<ModelEvent>,
     pub events: Box<EventStream>,
     pub decoder: Box<StreamDecoder>,
-    /// For a response that can be told to stop.
+    /// By which the response is told to stop.
     pub stop: Option<StopSignal>,
 }
 
@@ -196,7 +196,7 @@ impl Run {
                 match event {
                     ModelEvent::Finished(reason) => return Some(Over::Ending(Ending::Finished(reason))),
                     ModelEvent::Failed(error) => {
-                        let failure = Failure::reported(error, None);
+                        let failure = self.record.app.reported(&self.record.told.provider, error);
                         let error = ApiError::provider(&self.record.told.provider, &failure);
                         return Some(Over::Error(Outcome::Failed, error));
                     }
@@ -205,7 +205,12 @@ impl Run {
                         self.record.usage = Some(usage);
                         self.assembler.push(ModelEvent::Usage(usage), &mut self.out);
                     }
-                    other => self.assembler.push(other, &mut self.out),
+                    other => {
+                        if let ModelEvent::Delta { text, .. } = &other {
+                            self.record.streamed_bytes += text.len();
+                        }
+                        self.assembler.push(other, &mut self.out);
+                    }
                 }
             }
             if let Err(blocked) = passed {

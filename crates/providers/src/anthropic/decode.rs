@@ -47,8 +47,11 @@ pub(crate) fn decode(body: &str, translation: &Translation, out: &mut Vec<ModelE
         stream.begin(key, block, translation, out);
         // A plain block has its input whole, where a stream's comes in pieces; its bytes stay the model's.
         if block["type"] == "tool_use" {
-            let input = inputs.get(key as usize).copied().flatten().map_or("{}", RawValue::get);
-            out.push(ModelEvent::Delta { key, field: Field::Arguments, text: input.to_owned() });
+            let input = inputs.get(key as usize).copied().flatten().map_or("", RawValue::get);
+            // A stream gives no piece for no arguments.
+            let empty = block["input"].as_object().is_none_or(serde_json::Map::is_empty);
+            let text = if empty { String::new() } else { input.to_owned() };
+            out.push(ModelEvent::Delta { key, field: Field::Arguments, text });
         }
         stream.stop(key, translation, out);
     }
@@ -133,6 +136,7 @@ impl Stream {
         set(&mut self.usage.cache_read, &usage["cache_read_input_tokens"]);
         // By how long they are kept, for hosts that give no sum.
         let kept = &usage["cache_creation"];
+        set(&mut self.usage.cache_write_1h, &kept["ephemeral_1h_input_tokens"]);
         let sum =
             ["ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"].iter().filter_map(|n| kept[n].as_u64()).sum();
         set(&mut self.usage.cache_write, &Some(sum).filter(|n: &u64| *n > 0).map_or(Value::Null, Value::from));
@@ -157,10 +161,7 @@ impl Stream {
             }
             "tool_use" => {
                 open.kind = BlockKind::ToolUse;
-                Some(ItemStart::FunctionCall {
-                    call_id: text(&block["id"]).to_owned(),
-                    name: translation.tool_name(text(&block["name"])).to_owned(),
-                })
+                Some(translation.call(text(&block["id"]).to_owned(), text(&block["name"])))
             }
             kind => {
                 open.kind = if native::is_own_block(kind) { BlockKind::Own } else { BlockKind::Unknown };

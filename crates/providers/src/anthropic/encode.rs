@@ -14,6 +14,8 @@ use tokenrouter_protocol::{Item, Object, OutputValue, Part, Reasoning, Request, 
 
 /// What Anthropic must be told when nobody knows the model's real maximum.
 const DEFAULT_MAX_TOKENS: u64 = 4_096;
+/// Of `metadata.user_id`, in characters.
+const LONGEST_USER_ID: usize = 256;
 
 pub(crate) fn encode(context: &mut Context, request: &Request) -> Result<Vec<u8>, EncodeError> {
     let mut turns = Turns { system: Vec::new(), list: Vec::new() };
@@ -109,6 +111,7 @@ pub(crate) fn encode(context: &mut Context, request: &Request) -> Result<Vec<u8>
     if context.target.stream {
         body.insert("stream".to_owned(), true.into());
     }
+    end_user(context, request, &mut body);
     losses(context, request);
     to_json(&body, 1_024)
 }
@@ -136,6 +139,19 @@ fn native_fields(context: &mut Context, request: &Request, body: &mut Map<String
             name => context.losses.add(name, "the field is not known; it was left out"),
         }
     }
+}
+
+/// Anthropic knows one opaque name of who uses the caller's product.
+fn end_user(context: &mut Context, request: &Request, body: &mut Map<String, Value>) {
+    let named = request.safety_identifier.as_ref().map(|id| ("safety_identifier", id));
+    let carried = match named.or(request.user.as_ref().map(|id| ("user", id))) {
+        Some((field, id)) if !body.contains_key("metadata") && id.chars().count() <= LONGEST_USER_ID => {
+            body.insert("metadata".to_owned(), json!({ "user_id": id }));
+            field
+        }
+        _ => "",
+    };
+    context.losses.add_hints(request, &[carried]);
 }
 
 fn sampling(context: &mut Context, request: &Request, thinking: bool, body: &mut Map<String, Value>) {

@@ -320,12 +320,13 @@ fn trap_16_usage_is_five_buckets_of_which_the_last_figures_count() {
     let first = json!({"input_tokens": 5, "cache_read_input_tokens": 100, "cache_creation_input_tokens": 20, "output_tokens": 1});
     let last = json!({"output_tokens": 30, "input_tokens": null, "output_tokens_details": {"thinking_tokens": 12}});
     let events = streamed(&[&[begun(first)], &ended("end_turn", last)[..]].concat());
-    let wanted = Usage { uncached_input: 5, cache_read: 100, cache_write: 20, output: 30, reasoning: 12 };
+    let wanted =
+        Usage { uncached_input: 5, cache_read: 100, cache_write: 20, output: 30, reasoning: 12, cache_write_1h: 0 };
     assert_eq!(usage(&events), Some(wanted));
     assert_eq!(wanted.total(), 155);
     let kept = json!({"input_tokens": 1, "cache_creation": {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 4}, "output_tokens": 1});
     let events = plain(&json!({"content": [], "stop_reason": "end_turn", "usage": kept}).to_string());
-    assert_eq!(usage(&events).map(|usage| usage.cache_write), Some(7));
+    assert_eq!(usage(&events).map(|usage| (usage.cache_write, usage.cache_write_1h)), Some((7, 4)));
 }
 
 #[test]
@@ -348,7 +349,8 @@ fn trap_18_only_known_fields_leave_and_the_order_of_a_schema_stays() {
     assert!(text.contains(&schema.to_string()));
     let names: Vec<String> =
         serde_json::from_str::<Value>(&text).unwrap().as_object().unwrap().keys().cloned().collect();
-    assert_eq!(names, ["model", "max_tokens", "messages", "tools", "tool_choice", "top_k"]);
+    assert_eq!(names, ["model", "max_tokens", "messages", "tools", "tool_choice", "top_k", "metadata"]);
+    assert!(text.contains("\"metadata\":{\"user_id\":\"u\"}"), "{text}");
     assert!(text.contains("\"model\":\"claude-sonnet-4-5\""));
     assert!(encoded.headers.iter().any(|(name, value)| name == "anthropic-beta" && value == "b1,b2"));
     let lost: Vec<&str> = encoded.warnings.iter().map(|loss| loss.param.as_str()).collect();

@@ -10,7 +10,7 @@ pub(crate) fn encode(context: &mut Context, request: &Request) -> Result<Vec<u8>
     let kind = context.target.kind;
     let mut body = Map::new();
     body.insert("model".into(), context.target.model.into());
-    let mut messages = Messages { list: Vec::new() };
+    let mut messages = Messages::default();
     if let Some(instructions) = request.instructions.as_deref().filter(|text| !text.is_empty()) {
         messages.list.push(json!({"role": "system", "content": instructions}));
     }
@@ -18,6 +18,7 @@ pub(crate) fn encode(context: &mut Context, request: &Request) -> Result<Vec<u8>
     for (i, item) in request.input.iter().enumerate() {
         messages.item(context, item, i)?;
     }
+    messages.put_what_stands_beside();
     body.insert("messages".into(), messages.list.into());
     let mut put = |name: &str, value: Value| {
         if !value.is_null() {
@@ -89,7 +90,12 @@ pub(crate) fn encode(context: &mut Context, request: &Request) -> Result<Vec<u8>
             context.losses.add("reasoning", "this provider's models reason or do not: it has no such field");
         }
     }
+    let carried: &[&str] = if kind == Kind::OpenAiCompatible { &["user"] } else { &[] };
+    if kind == Kind::OpenAiCompatible {
+        put("user", json!(request.user));
+    }
     let losses = &mut context.losses;
+    losses.add_hints(request, carried);
     losses.add_if(request.top_logprobs.is_some(), "top_logprobs", "it was left out");
     losses.add_if(request.max_tool_calls.is_some(), "max_tool_calls", "this provider has no such field");
     losses.add_if(request.truncation.as_deref() == Some("auto"), "truncation", "this provider does not truncate");
@@ -133,11 +139,46 @@ fn response_format(context: &mut Context, request: &Request, messages: &mut Mess
     }
 }
 
+#[derive(Default)]
 struct Messages {
     list: Vec<Value>,
+    /// What the results of tools hold that is no text, until the last of the results.
+    beside: Vec<Value>,
 }
 
 impl Messages {
+    /// All results come right after their calls; what they may not hold the user shows after them.
+    fn put_what_stands_beside(&mut self) {
+        if !self.beside.is_empty() {
+            let content = std::mem::take(&mut self.beside);
+            self.list.push(json!({"role": "user", "content": content}));
+        }
+    }
+
+    /// The output of a tool, which most hosts take as text alone.
+    fn output(&mut self, context: &mut Context, parts: &[Part], path: &str) -> Result<Value, EncodeError> {
+        let is_text = |part: &Part| matches!(part, Part::Text { .. } | Part::Refusal { .. });
+        if context.target.kind == Kind::Mistral || parts.iter().all(is_text) {
+            return content(context, parts, path);
+        }
+        let mut texts = Vec::new();
+        for (j, part) in parts.iter().enumerate() {
+            match self::part(context, part, &format!("{path}[{j}]"))? {
+                Value::Object(mut text) if text.get("type").is_some_and(|kind| kind == "text") => {
+                    texts.extend(text.remove("text"));
+                }
+                other => {
+                    let message = "this provider takes only text as the output of a tool: the rest was put into a \
+                                   message of the user's after it";
+                    context.losses.add(path, message);
+                    self.beside.push(other);
+                }
+            }
+        }
+        let texts: Vec<&str> = texts.iter().filter_map(Value::as_str).collect();
+        Ok(texts.join("\n").into())
+    }
+
     /// The name of who speaks, beside the message that was put last.
     fn name(&mut self, context: &mut Context, message: &Message, i: usize) {
         let Some(name) = message.extra.get("name") else { return };
@@ -149,6 +190,9 @@ impl Messages {
     }
 
     fn item(&mut self, context: &mut Context, item: &Item, i: usize) -> Result<(), EncodeError> {
+        if !matches!(item, Item::FunctionCallOutput(_) | Item::Reference(_)) {
+            self.put_what_stands_beside();
+        }
         match item {
             Item::Message(message) if message.role == Role::Assistant => {
                 let text = assistant_text(message);
@@ -182,13 +226,7 @@ impl Messages {
             Item::FunctionCallOutput(output) => {
                 let content = match &output.output {
                     OutputValue::Text(text) => Value::from(text.as_str()),
-                    OutputValue::Parts(parts) => {
-                        if parts.iter().any(|part| !matches!(part, Part::Text { .. })) {
-                            let message = "this provider takes only text as the output of a tool";
-                            return Err(EncodeError::new(format_args!("input[{i}].output"), message));
-                        }
-                        content(context, parts, &format!("input[{i}].output"))?
-                    }
+                    OutputValue::Parts(parts) => self.output(context, parts, &format!("input[{i}].output"))?,
                 };
                 let id = context.translation.wire_call_id(&output.call_id);
                 self.list.push(json!({"role": "tool", "tool_call_id": id, "content": content}));
@@ -226,45 +264,45 @@ fn content(context: &mut Context, parts: &[Part], path: &str) -> Result<Value, E
     if let [Part::Text { text, .. }] = parts {
         return Ok(text.as_str().into());
     }
-    let mut list = Vec::with_capacity(parts.len());
-    for (i, part) in parts.iter().enumerate() {
-        let path = format!("{path}[{i}]");
-        list.push(match part {
-            Part::Text { text, .. } | Part::Refusal { text } => json!({"type": "text", "text": text}),
-            Part::Image { url: Some(url), detail, .. } => {
-                if context.target.kind == Kind::Mistral {
-                    json!({"type": "image_url", "image_url": url})
-                } else if let Some(detail) = detail {
-                    json!({"type": "image_url", "image_url": {"url": url, "detail": detail}})
-                } else {
-                    json!({"type": "image_url", "image_url": {"url": url}})
+    let parts = parts.iter().enumerate().map(|(i, part)| self::part(context, part, &format!("{path}[{i}]")));
+    Ok(Value::Array(parts.collect::<Result<_, _>>()?))
+}
+
+fn part(context: &mut Context, part: &Part, path: &str) -> Result<Value, EncodeError> {
+    Ok(match part {
+        Part::Text { text, .. } | Part::Refusal { text } => json!({"type": "text", "text": text}),
+        Part::Image { url: Some(url), detail, .. } => {
+            if context.target.kind == Kind::Mistral {
+                json!({"type": "image_url", "image_url": url})
+            } else if let Some(detail) = detail {
+                json!({"type": "image_url", "image_url": {"url": url, "detail": detail}})
+            } else {
+                json!({"type": "image_url", "image_url": {"url": url}})
+            }
+        }
+        Part::Image { .. } => {
+            return Err(EncodeError::new(
+                format!("{path}.file_id"),
+                "this provider knows no files of OpenAI's by `file_id`",
+            ));
+        }
+        Part::File { file_data: Some(data), filename, .. } => {
+            match media::text(media::file(data, filename.as_deref())) {
+                Some(text) => {
+                    context.losses.add(path, "the file was given as text: this provider takes no files");
+                    json!({"type": "text", "text": text})
                 }
+                None => return Err(EncodeError::new(path, "this provider takes no files other than text")),
             }
-            Part::Image { .. } => {
-                return Err(EncodeError::new(
-                    path + ".file_id",
-                    "this provider knows no files of OpenAI's by `file_id`",
-                ));
-            }
-            Part::File { file_data: Some(data), filename, .. } => {
-                match media::text(media::file(data, filename.as_deref())) {
-                    Some(text) => {
-                        context.losses.add(&path, "the file was given as text: this provider takes no files");
-                        json!({"type": "text", "text": text})
-                    }
-                    None => return Err(EncodeError::new(path, "this provider takes no files other than text")),
-                }
-            }
-            Part::File { .. } => return Err(EncodeError::new(path, "this provider takes files only as `file_data`")),
-            // Sound, which many hosts of this format take as OpenAI's chats do.
-            Part::Other(object)
-                if context.target.kind == Kind::OpenAiCompatible
-                    && object.get("type").is_some_and(|kind| kind == "input_audio") =>
-            {
-                Value::Object(object.clone())
-            }
-            Part::Other(_) => return Err(EncodeError::new(path, "this provider does not know this type of content")),
-        });
-    }
-    Ok(list.into())
+        }
+        Part::File { .. } => return Err(EncodeError::new(path, "this provider takes files only as `file_data`")),
+        // Sound, which many hosts of this format take as OpenAI's chats do.
+        Part::Other(object)
+            if context.target.kind == Kind::OpenAiCompatible
+                && object.get("type").is_some_and(|kind| kind == "input_audio") =>
+        {
+            Value::Object(object.clone())
+        }
+        Part::Other(_) => return Err(EncodeError::new(path, "this provider does not know this type of content")),
+    })
 }

@@ -137,10 +137,8 @@ impl Stream {
                 Self::close(self.reasoning.take(), false, out);
                 Self::close(self.message.take(), false, out);
                 let call_id = call["id"].as_str().filter(|id| !id.is_empty() && *id != "null");
-                let item = ItemStart::FunctionCall {
-                    call_id: call_id.map_or_else(|| new_id("call"), str::to_owned),
-                    name: translation.tool_name(function["name"].as_str().unwrap_or_default()).to_owned(),
-                };
+                let call_id = call_id.map_or_else(|| new_id("call"), str::to_owned);
+                let item = translation.call(call_id, function["name"].as_str().unwrap_or_default());
                 let key = self.begin(item, out);
                 self.calls.push((index, key));
                 key
@@ -187,8 +185,8 @@ fn usage(value: &Value) -> Option<Usage> {
     Some(Usage {
         uncached_input: count(&value["prompt_tokens"]).unwrap_or(0).saturating_sub(cache_read),
         cache_read,
-        cache_write: 0,
         output: count(&value["completion_tokens"]).unwrap_or(0),
         reasoning: count(&value["completion_tokens_details"]["reasoning_tokens"]).unwrap_or(0),
+        ..Usage::default()
     })
 }

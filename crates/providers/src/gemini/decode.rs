@@ -93,9 +93,9 @@ impl UsageMetadata {
         Usage {
             uncached_input: input.saturating_sub(cache_read),
             cache_read,
-            cache_write: 0,
             output: count(self.candidates_token_count).saturating_add(reasoning),
             reasoning,
+            ..Usage::default()
         }
     }
 }
@@ -215,10 +215,8 @@ impl Stream {
 
     fn call(&mut self, call: &FunctionCall, translation: &Translation, out: &mut Vec<ModelEvent>) {
         let given = call.id.clone().filter(|id| !id.is_empty());
-        let item = ItemStart::FunctionCall {
-            call_id: given.unwrap_or_else(|| new_id(MADE_ID)),
-            name: translation.tool_name(call.name.as_deref().unwrap_or_default()).to_owned(),
-        };
+        let call_id = given.unwrap_or_else(|| new_id(MADE_ID));
+        let item = translation.call(call_id, call.name.as_deref().unwrap_or_default());
         let key = self.begin(item, out);
         let text = call.args.map_or("{}", RawValue::get).to_owned();
         out.push(ModelEvent::Delta { key, field: Field::Arguments, text });

@@ -75,7 +75,8 @@ fn declaration(context: &mut Context, request: &Request, named: &Named) -> Value
         let at = request.tools.iter().position(
             |tool| matches!(tool, tokenrouter_protocol::Tool::Function(tool) if tool.name == named.tool.name),
         );
-        lowered_loss(context, &format!("tools[{}].parameters", at.unwrap_or(0)), &left_out);
+        let param = format!("{}.parameters", context.tool_place(at.unwrap_or(0)));
+        lowered_loss(context, &param, &left_out);
     }
     declaration
 }
@@ -198,6 +199,7 @@ fn thinking(context: &mut Context, request: &Request, generation: &mut Map<Strin
 
 fn losses(context: &mut Context, request: &Request) {
     let losses = &mut context.losses;
+    losses.add_hints(request, &[]);
     losses.add_if(request.top_logprobs.is_some_and(|n| n > 0), "top_logprobs", "they are not carried from Gemini");
     losses.add_if(request.max_tool_calls.is_some(), "max_tool_calls", "Gemini has no such field");
     losses.add_if(

@@ -280,7 +280,14 @@ fn a_text_and_its_usage_in_the_normal_form() {
         delta("Hel"),
         delta("lo"),
         ModelEvent::ItemDone { key: 0, end: tokenrouter_protocol::ItemEnd::default() },
-        ModelEvent::Usage(Usage { uncached_input: 43, cache_read: 60, cache_write: 0, output: 35, reasoning: 30 }),
+        ModelEvent::Usage(Usage {
+            uncached_input: 43,
+            cache_read: 60,
+            cache_write: 0,
+            output: 35,
+            reasoning: 30,
+            cache_write_1h: 0,
+        }),
         ModelEvent::Finished(FinishReason::Completed),
     ];
     assert_eq!(plain(&body), wanted);
@@ -295,7 +302,7 @@ fn arguments_are_the_bytes_that_the_model_gave() {
     let calls: Vec<(&str, &str)> = events
         .iter()
         .filter_map(|event| match event {
-            ModelEvent::ItemStarted { item: ItemStart::FunctionCall { call_id, name }, .. } => {
+            ModelEvent::ItemStarted { item: ItemStart::FunctionCall { call_id, name, .. }, .. } => {
                 Some((call_id.as_str(), name.as_str()))
             }
             _ => None,

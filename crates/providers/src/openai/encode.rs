@@ -3,7 +3,7 @@
 use crate::encode::{Context, EncodeError, to_json};
 use crate::envelope::{Opened, open};
 use serde_json::{Map, Value, json};
-use tokenrouter_protocol::{Item, Reasoning, Request, TextConfig};
+use tokenrouter_protocol::{Item, Reasoning, Request, TextConfig, Tool};
 
 pub(crate) fn encode(context: &mut Context, request: &Request) -> Result<Vec<u8>, EncodeError> {
     let mut body = Map::new();
@@ -17,7 +17,7 @@ pub(crate) fn encode(context: &mut Context, request: &Request) -> Result<Vec<u8>
     put("input", input(context, request));
     if !request.tools.is_empty() {
         put("tools", json!(request.tools));
-        put("tool_choice", json!(request.tool_choice));
+        put("tool_choice", tool_choice(request));
     }
     put("parallel_tool_calls", json!(request.parallel_tool_calls));
     put("max_tool_calls", json!(request.max_tool_calls));
@@ -63,13 +63,45 @@ pub(crate) fn encode(context: &mut Context, request: &Request) -> Result<Vec<u8>
     to_json(&body, 1_024)
 }
 
+/// The tools that are allowed are named with their types.
+fn tool_choice(request: &Request) -> Value {
+    let mut choice = json!(request.tool_choice);
+    let is_other = |kind: &str, name: &str| {
+        request.tools.iter().any(|tool| match tool {
+            Tool::Other(object) => {
+                object.get("type").is_some_and(|k| k == kind) && object.get("name").is_some_and(|n| n == name)
+            }
+            Tool::Function(_) => false,
+        })
+    };
+    for tool in choice.get_mut("tools").and_then(Value::as_array_mut).into_iter().flatten() {
+        let Some(object) = tool.as_object_mut() else { continue };
+        let name = object.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        if let Some(kind) = ["custom", "namespace"].into_iter().find(|kind| is_other(kind, &name)) {
+            object.insert("type".to_owned(), kind.into());
+        }
+    }
+    choice
+}
+
 fn input(context: &mut Context, request: &Request) -> Value {
     let mut items = Vec::with_capacity(request.input.len());
     for (i, item) in request.input.iter().enumerate() {
         match item {
             Item::Reasoning(reasoning) => items.extend(reasoning_item(context, reasoning, i)),
             Item::Reference(_) => {}
-            Item::Other(object) => items.push(Value::Object(object.clone())),
+            Item::Other(object) => {
+                let mut object = object.clone();
+                // Kept by nobody at OpenAI, under an id that may be ours.
+                if object
+                    .get("type")
+                    .is_some_and(|kind| kind == "custom_tool_call" || kind == "custom_tool_call_output")
+                {
+                    object.shift_remove("id");
+                    object.shift_remove("status");
+                }
+                items.push(Value::Object(object));
+            }
             item => {
                 let named = matches!(item, Item::Message(message) if message.extra.contains_key("name"));
                 context.losses.add_if(named, &format!("input[{i}].name"), "OpenAI's Responses have no such field");

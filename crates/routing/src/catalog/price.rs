@@ -37,6 +37,8 @@ pub struct TokenUsage {
     pub uncached_input: u64,
     pub cache_read: u64,
     pub cache_write: u64,
+    /// A part of `cache_write`.
+    pub cache_write_1h: u64,
     pub output: u64,
 }
 
@@ -58,15 +60,19 @@ impl Price {
     pub fn cost(&self, usage: &TokenUsage) -> u64 {
         let part = |tokens: u64, price: u64| u128::from(tokens) * u128::from(price);
         let rates = self.rates(usage);
+        let written_1h = usage.cache_write_1h.min(usage.cache_write);
         let pico = part(usage.uncached_input, rates.input_pico_usd)
             + part(usage.cache_read, rates.cache_read_pico_usd.unwrap_or(rates.input_pico_usd))
-            + part(usage.cache_write, rates.cache_write_pico_usd.unwrap_or(rates.input_pico_usd))
+            + part(usage.cache_write - written_1h, rates.cache_write_pico_usd.unwrap_or(rates.input_pico_usd))
+            // Anthropic's, the one that sells it: twice its price of input, for every model.
+            + part(written_1h, rates.input_pico_usd.saturating_mul(2))
             + part(usage.output, rates.output_pico_usd);
         u64::try_from(pico.div_ceil(1_000)).unwrap_or(u64::MAX)
     }
 
     /// The rates that hold for a prompt of this length.
-    fn rates(&self, usage: &TokenUsage) -> Self {
+    #[must_use]
+    pub fn rates(&self, usage: &TokenUsage) -> Self {
         let prompt = usage.uncached_input.saturating_add(usage.cache_read).saturating_add(usage.cache_write);
         match self.long_prompt {
             Some(long) if prompt > long.above_input_tokens => Self {
@@ -101,7 +107,18 @@ mod tests {
     use proptest::prelude::*;
 
     fn usage(uncached_input: u64, cache_read: u64, cache_write: u64, output: u64) -> TokenUsage {
-        TokenUsage { uncached_input, cache_read, cache_write, output }
+        TokenUsage { uncached_input, cache_read, cache_write, cache_write_1h: 0, output }
+    }
+
+    #[test]
+    fn what_is_kept_for_an_hour_costs_twice_the_input() {
+        let price = Price { cache_write_pico_usd: Some(3_750), ..Price::flat(3_000, 15_000) };
+        assert_eq!(price.cost(&usage(0, 0, 1_000, 0)), 3_750);
+        assert_eq!(
+            price.cost(&TokenUsage { cache_write_1h: 400, ..usage(0, 0, 1_000, 0) }),
+            600 * 3_750 / 1_000 + 2_400
+        );
+        assert_eq!(price.cost(&TokenUsage { cache_write_1h: 9_999, ..usage(0, 0, 1_000, 0) }), 6_000, "it is a part");
     }
 
     #[test]

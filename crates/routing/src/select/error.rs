@@ -10,6 +10,10 @@ pub enum SelectError {
     NoEligible {
         reasons: Vec<String>,
     },
+    /// The key may use nothing of what was asked for; `None`: of all that is set up.
+    NotAllowed {
+        asked: Option<String>,
+    },
     ProviderModelMismatch {
         provider: String,
         model: String,
@@ -41,6 +45,8 @@ impl std::fmt::Display for SelectError {
                 }
                 Ok(())
             }
+            Self::NotAllowed { asked: Some(model) } => write!(f, "this API key may not use the model `{model}`"),
+            Self::NotAllowed { asked: None } => write!(f, "this API key may use none of the models that are set up"),
             Self::ProviderModelMismatch { provider, model } => {
                 write!(f, "{provider} does not serve the model `{model}`")
             }

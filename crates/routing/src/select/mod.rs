@@ -13,7 +13,7 @@ pub use latency::{LatencyTracker, LatencyView, Observed};
 pub use pool::{Candidate, Pool};
 pub use score::Scores;
 
-use crate::{Mode, ModelInfo, Task};
+use crate::{AllowedModels, Mode, ModelInfo, Task};
 use std::sync::Arc;
 
 /// What the request needs of a model.
@@ -40,6 +40,8 @@ pub struct Request {
     /// The provider was set by a rule, which beats what the caller asked for.
     pub provider_by_rule: bool,
     pub model_by_rule: bool,
+    /// What the caller's key may use; all else is no candidate.
+    pub allowed: Arc<AllowedModels>,
     /// Today, as `2026-11-24`: a model that its provider has ended by then is chosen only by its name.
     pub day: String,
 }
@@ -106,6 +108,10 @@ pub fn select(pool: &Pool, request: &Request, latency: &dyn LatencyView) -> Resu
         });
     }
     candidates.retain(|candidate| candidate.ready);
+    candidates.retain(|candidate| request.allowed.allows(&candidate.provider, &candidate.model));
+    if candidates.is_empty() {
+        return Err(SelectError::NotAllowed { asked: request.model.clone() });
+    }
     let mut reasons = Vec::new();
     candidates.retain(|candidate| match lacks(&candidate.model, request, named) {
         None => true,

@@ -2,7 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
-use crate::keys::{ApiKeyRow, KeyParts, Workspace, hash_key};
+use super::convert;
+use crate::keys::{ApiKeyRow, KeyLimits, KeyParts, KeyRestrictions, NewApiKey, Workspace, hash_key};
 
 /// How a key came to be.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -23,7 +24,9 @@ macro_rules! columns {
         concat!(
             $before,
             " id, workspace_id, user_id, name, prefix, last4, created_at_ms, expires_at_ms,
-              revoked_at_ms, is_bootstrap ",
+              revoked_at_ms, is_bootstrap, scope, models,
+              requests_per_minute, tokens_per_minute, max_in_flight, monthly_tokens,
+              monthly_budget_nano_usd ",
             $after
         )
     };
@@ -40,34 +43,61 @@ fn api_key(row: &Row<'_>) -> Result<ApiKeyRow> {
         created_at_ms: row.get(6)?,
         expires_at_ms: row.get(7)?,
         revoked_at_ms: row.get(8)?,
+        restrictions: restrictions(row, 10)?,
     })
+}
+
+/// From the columns `scope`, `models` and the limits, in this order, of which the first has this number.
+pub(super) fn restrictions(row: &Row<'_>, column: usize) -> Result<KeyRestrictions> {
+    let models = convert::json(row, column + 1)?;
+    let models = serde_json::from_value(models).map_err(|error| convert::wrong(column + 1, error))?;
+    let limit = |place: usize| row.get(column + place).map(|limit: Option<i64>| limit.map(convert::unsigned));
+    let limits = KeyLimits {
+        requests_per_minute: limit(2)?,
+        tokens_per_minute: limit(3)?,
+        max_in_flight: limit(4)?,
+        monthly_tokens: limit(5)?,
+        monthly_budget_nano_usd: limit(6)?,
+    };
+    Ok(KeyRestrictions { scope: row.get(column)?, models, limits })
 }
 
 pub(crate) fn create(
     connection: &Connection,
     workspace: Workspace,
-    name: &str,
+    new: &NewApiKey,
     key: &str,
     origin: Origin,
     now_ms: i64,
 ) -> Result<ApiKeyRow> {
     let parts = KeyParts::of(key);
+    let limits = &new.restrictions.limits;
     connection.query_row(
         columns!(
             "INSERT INTO api_keys (
-                 workspace_id, user_id, name, hash, prefix, last4, is_bootstrap, created_at_ms
-             ) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING",
+                 workspace_id, user_id, name, hash, prefix, last4, is_bootstrap, created_at_ms,
+                 expires_at_ms, scope, models, requests_per_minute, tokens_per_minute,
+                 max_in_flight, monthly_tokens, monthly_budget_nano_usd
+             ) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) RETURNING",
             ""
         ),
         params![
             workspace.workspace_id,
             workspace.user_id,
-            name,
+            new.name,
             hash_key(key),
             parts.prefix,
             parts.last4,
             origin == Origin::Bootstrap,
             now_ms,
+            new.expires_at_ms,
+            new.restrictions.scope,
+            serde_json::Value::from(new.restrictions.models.clone()).to_string(),
+            limits.requests_per_minute.map(convert::signed),
+            limits.tokens_per_minute.map(convert::signed),
+            limits.max_in_flight.map(convert::signed),
+            limits.monthly_tokens.map(convert::signed),
+            limits.monthly_budget_nano_usd.map(convert::signed),
         ],
         api_key,
     )

@@ -48,5 +48,10 @@ pub(super) fn unsigned(count: i64) -> u64 {
 /// A column of JSON text.
 pub(super) fn json(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Value> {
     let text = row.get_ref(column)?.as_str()?;
-    serde_json::from_str(text).map_err(|error| Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
+    serde_json::from_str(text).map_err(|error| wrong(column, error))
+}
+
+/// JSON in a column that is not what it should be.
+pub(super) fn wrong(column: usize, error: serde_json::Error) -> Error {
+    Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
 }

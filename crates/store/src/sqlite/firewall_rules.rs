@@ -10,7 +10,9 @@ macro_rules! columns {
         concat!(
             $before,
             " id, workspace_id, user_id, name, priority, is_enabled, scope, kind, pattern, action,
-              replacement, created_at_ms, updated_at_ms ",
+              replacement, created_at_ms, updated_at_ms, normalize,
+              coalesce((SELECT hits FROM firewall_hits WHERE rule_id = firewall_rules.id), 0),
+              (SELECT last_hit_at_ms FROM firewall_hits WHERE rule_id = firewall_rules.id) ",
             $after
         )
     };
@@ -31,7 +33,24 @@ fn rule(row: &Row<'_>) -> Result<FirewallRuleRow> {
         replacement: row.get(10)?,
         created_at_ms: row.get(11)?,
         updated_at_ms: row.get(12)?,
+        normalize: row.get(13)?,
+        hits: u64::try_from(row.get::<_, i64>(14)?).unwrap_or(0),
+        last_hit_at_ms: row.get(15)?,
     })
+}
+
+/// Adds to what rules have matched; a rule that is gone by now has no count.
+pub(crate) fn count_hits(connection: &Connection, hits: &[(i64, u64)], now_ms: i64) -> Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO firewall_hits (rule_id, hits, last_hit_at_ms)
+         SELECT ?1, ?2, ?3 WHERE EXISTS (SELECT 1 FROM firewall_rules WHERE id = ?1)
+         ON CONFLICT (rule_id) DO UPDATE
+         SET hits = hits + excluded.hits, last_hit_at_ms = max(last_hit_at_ms, excluded.last_hit_at_ms)",
+    )?;
+    for (rule_id, matches) in hits {
+        statement.execute(params![rule_id, i64::try_from(*matches).unwrap_or(i64::MAX), now_ms])?;
+    }
+    Ok(())
 }
 
 /// Of all workspaces: for the snapshot alone.
@@ -67,8 +86,8 @@ pub(crate) fn create(
         .prepare_cached(columns!(
             "INSERT INTO firewall_rules (
                  workspace_id, user_id, name, priority, is_enabled, scope, kind, pattern, action,
-                 replacement, created_at_ms, updated_at_ms
-             ) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11) RETURNING",
+                 replacement, created_at_ms, updated_at_ms, normalize
+             ) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, ?12) RETURNING",
             ""
         ))?
         .query_row(
@@ -84,6 +103,7 @@ pub(crate) fn create(
                 new.action,
                 new.replacement,
                 now_ms,
+                new.normalize,
             ],
             rule,
         )
@@ -107,7 +127,8 @@ pub(crate) fn update(
                  pattern = coalesce(?8, pattern),
                  action = coalesce(?9, action),
                  replacement = CASE WHEN ?10 THEN ?11 ELSE replacement END,
-                 updated_at_ms = ?12
+                 updated_at_ms = ?12,
+                 normalize = coalesce(?13, normalize)
              WHERE workspace_id = ?1 AND id = ?2 RETURNING",
             ""
         ))?
@@ -125,6 +146,7 @@ pub(crate) fn update(
                 patch.replacement.is_some(),
                 patch.replacement.as_ref().and_then(Option::as_ref),
                 now_ms,
+                patch.normalize,
             ],
             rule,
         )

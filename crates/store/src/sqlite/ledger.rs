@@ -3,7 +3,9 @@
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, Row, params};
 
 use super::convert::{signed, unsigned};
+use crate::keys::KeyUsage;
 use crate::ledger::LedgerEntry;
+use crate::request_log::{RequestFilter, UsageGroup, UsageRow};
 
 /// Writes entries; prepared once a batch.
 pub(crate) struct Inserter<'c>(CachedStatement<'c>);
@@ -57,13 +59,17 @@ impl<'c> Inserter<'c> {
 
 /// The columns of an entry, in the order that [`entry`] reads them.
 macro_rules! select {
-    ($rest:literal) => {
+    ($rest:expr) => {
+        select!("", $rest)
+    };
+    ($more:literal, $rest:expr) => {
         concat!(
             "SELECT request_id, workspace_id, key_id, response_id, created_at_ms, latency_ms,
                     provider, model, requested_model, mode, task, stream, outcome, http_status,
                     error_code, input_tokens, cached_input_tokens, cache_write_tokens,
-                    output_tokens, reasoning_tokens, cost_nano_usd, decision_json
-             FROM ledger ",
+                    output_tokens, reasoning_tokens, cost_nano_usd, decision_json",
+            $more,
+            " FROM ledger ",
             $rest
         )
     };
@@ -125,6 +131,177 @@ pub(crate) fn list(
             .query_map(params![workspace_id, limit, request_id], entry)?
             .collect(),
     }
+}
+
+/// A response's id begins with the time that its request came at, so the index over time finds it.
+pub(crate) fn of_response(
+    connection: &Connection,
+    workspace_id: i64,
+    response_id: &str,
+) -> Result<Option<LedgerEntry>> {
+    let time = response_id.split_once('_').and_then(|(_, digits)| digits.get(..12));
+    let Some(created_at_ms) = time.and_then(|digits| i64::from_str_radix(digits, 16).ok()) else { return Ok(None) };
+    connection
+        .prepare_cached(select!("WHERE workspace_id = ?1 AND created_at_ms = ?2 AND response_id = ?3"))?
+        .query_row(params![workspace_id, created_at_ms, response_id], entry)
+        .optional()
+}
+
+/// The conditions of a filter, as parameters 1 to 7.
+macro_rules! filtered {
+    ($before:expr, $after:literal) => {
+        concat!(
+            $before,
+            " WHERE workspace_id = ?1
+                AND created_at_ms >= coalesce(?2, -9223372036854775808)
+                AND created_at_ms < coalesce(?3, 9223372036854775807)
+                AND (?4 IS NULL OR outcome = ?4)
+                AND (?5 IS NULL OR provider = ?5)
+                AND (?6 IS NULL OR model = ?6)
+                AND (?7 IS NULL OR key_id = ?7) ",
+            $after
+        )
+    };
+}
+
+pub(crate) fn find(
+    connection: &Connection,
+    workspace_id: i64,
+    filter: &RequestFilter,
+    limit: u32,
+    after: Option<&str>,
+) -> Result<Option<Vec<LedgerEntry>>> {
+    let place: Option<(i64, i64)> = match after {
+        None => None,
+        Some(request_id) => {
+            let place = connection
+                .prepare_cached("SELECT created_at_ms, id FROM ledger WHERE workspace_id = ?1 AND request_id = ?2")?
+                .query_row(params![workspace_id, request_id], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            if place.is_none() {
+                return Ok(None);
+            }
+            place
+        }
+    };
+    let (at_ms, id) = place.unwrap_or((i64::MAX, i64::MAX));
+    connection
+        .prepare_cached(filtered!(
+            select!(""),
+            "AND (created_at_ms, id) < (?8, ?9) ORDER BY created_at_ms DESC, id DESC LIMIT ?10"
+        ))?
+        .query_map(
+            params![
+                workspace_id,
+                filter.since_ms,
+                filter.until_ms,
+                filter.outcome,
+                filter.provider,
+                filter.model,
+                filter.key_id,
+                at_ms,
+                id,
+                limit,
+            ],
+            entry,
+        )?
+        .collect::<Result<_>>()
+        .map(Some)
+}
+
+pub(crate) fn recorded(
+    connection: &Connection,
+    workspace_id: i64,
+    after: i64,
+    limit: u32,
+) -> Result<Vec<(i64, LedgerEntry)>> {
+    connection
+        .prepare_cached(select!(", id ", "WHERE id > ?2 AND workspace_id = ?1 ORDER BY id LIMIT ?3"))?
+        .query_map(params![workspace_id, after, limit], |row| Ok((row.get(22)?, entry(row)?)))?
+        .collect()
+}
+
+pub(crate) fn last(connection: &Connection) -> Result<i64> {
+    connection.prepare_cached("SELECT coalesce(max(id), 0) FROM ledger")?.query_row([], |row| row.get(0))
+}
+
+/// The sums of a group; what the group is stands before.
+macro_rules! sums {
+    ($group:literal) => {
+        filtered!(
+            concat!(
+                "SELECT ",
+                $group,
+                ", count(*), sum(outcome IN ('completed', 'incomplete')), sum(input_tokens),
+                   sum(cached_input_tokens), sum(cache_write_tokens), sum(output_tokens),
+                   sum(reasoning_tokens), coalesce(sum(cost_nano_usd), 0),
+                   sum(cost_nano_usd IS NULL AND provider IS NOT NULL)
+                 FROM ledger"
+            ),
+            "GROUP BY 1 ORDER BY 1"
+        )
+    };
+}
+
+pub(crate) fn usage(
+    connection: &Connection,
+    workspace_id: i64,
+    filter: &RequestFilter,
+    group: UsageGroup,
+) -> Result<Vec<UsageRow>> {
+    let query = match group {
+        UsageGroup::Day => sums!("date(created_at_ms / 1000, 'unixepoch')"),
+        UsageGroup::Model => sums!("provider || '/' || model"),
+        UsageGroup::Provider => sums!("provider"),
+        UsageGroup::Key => sums!("CAST(key_id AS TEXT)"),
+    };
+    connection
+        .prepare_cached(query)?
+        .query_map(
+            params![
+                workspace_id,
+                filter.since_ms,
+                filter.until_ms,
+                filter.outcome,
+                filter.provider,
+                filter.model,
+                filter.key_id,
+            ],
+            |row| {
+                let count = |column: usize| row.get(column).map(unsigned);
+                Ok(UsageRow {
+                    group: row.get(0)?,
+                    requests: count(1)?,
+                    answered_requests: count(2)?,
+                    input_tokens: count(3)?,
+                    cached_input_tokens: count(4)?,
+                    cache_write_tokens: count(5)?,
+                    output_tokens: count(6)?,
+                    reasoning_tokens: count(7)?,
+                    cost_nano_usd: count(8)?,
+                    unpriced_requests: count(9)?,
+                })
+            },
+        )?
+        .collect()
+}
+
+pub(crate) fn key_usage(connection: &Connection, since_ms: i64) -> Result<Vec<KeyUsage>> {
+    connection
+        // By workspace, so that the index over time is of use.
+        .prepare_cached(
+            "SELECT key_id, sum(input_tokens + output_tokens), coalesce(sum(cost_nano_usd), 0)
+             FROM workspaces JOIN ledger ON ledger.workspace_id = workspaces.id
+             WHERE ledger.created_at_ms >= ?1 GROUP BY key_id",
+        )?
+        .query_map([since_ms], |row| {
+            Ok(KeyUsage {
+                key_id: row.get(0)?,
+                tokens: row.get(1).map(unsigned)?,
+                cost_nano_usd: row.get(2).map(unsigned)?,
+            })
+        })?
+        .collect()
 }
 
 pub(crate) fn count(connection: &Connection, workspace_id: i64) -> Result<u64> {

@@ -17,6 +17,12 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "0001_initial", sql: include_str!("../../../../migrations/sqlite/0001_initial.sql") },
     Migration { name: "0002_conversations", sql: include_str!("../../../../migrations/sqlite/0002_conversations.sql") },
     Migration { name: "0003_background", sql: include_str!("../../../../migrations/sqlite/0003_background.sql") },
+    Migration { name: "0004_firewall", sql: include_str!("../../../../migrations/sqlite/0004_firewall.sql") },
+    Migration {
+        name: "0005_key_restrictions",
+        sql: include_str!("../../../../migrations/sqlite/0005_key_restrictions.sql"),
+    },
+    Migration { name: "0006_key_limits", sql: include_str!("../../../../migrations/sqlite/0006_key_limits.sql") },
 ];
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
@@ -55,7 +61,7 @@ fn apply(connection: &mut Connection, migrations: &[Migration]) -> Result<()> {
     Ok(())
 }
 
-fn version(connection: &Connection) -> rusqlite::Result<i64> {
+pub(crate) fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 

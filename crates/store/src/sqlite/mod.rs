@@ -13,7 +13,7 @@ mod convert;
 pub(crate) mod firewall_rules;
 mod gather;
 pub(crate) mod ledger;
-mod migrations;
+pub(crate) mod migrations;
 mod readers;
 pub(crate) mod responses;
 pub(crate) mod routing_rules;

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Result};
 
-use super::{firewall_rules, routing_rules};
+use super::{api_keys, firewall_rules, routing_rules};
 use crate::keys::KeyRow;
 use crate::rules::Snapshot;
 
@@ -24,7 +24,9 @@ pub(crate) fn version(connection: &Connection) -> Result<i64> {
 fn keys(connection: &Connection) -> Result<Vec<KeyRow>> {
     connection
         .prepare_cached(
-            "SELECT hash, id, workspace_id, user_id, expires_at_ms
+            "SELECT hash, id, workspace_id, user_id, expires_at_ms, scope, models,
+                    requests_per_minute, tokens_per_minute, max_in_flight, monthly_tokens,
+                    monthly_budget_nano_usd
              FROM api_keys WHERE revoked_at_ms IS NULL ORDER BY id",
         )?
         .query_map([], |row| {
@@ -34,6 +36,7 @@ fn keys(connection: &Connection) -> Result<Vec<KeyRow>> {
                 workspace_id: row.get(2)?,
                 user_id: row.get(3)?,
                 expires_at_ms: row.get(4)?,
+                restrictions: api_keys::restrictions(row, 5)?,
             })
         })?
         .collect()

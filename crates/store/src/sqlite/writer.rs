@@ -166,8 +166,13 @@ impl WriterThread {
         if let Some(checkpointer) = checkpointer {
             checkpointer.stop();
         }
-        if let Err(error) = connection.pragma_query(None, "wal_checkpoint(TRUNCATE)", |_| Ok(())) {
-            tracing::warn!(%error, "the WAL stays beside the database: it could not be checkpointed");
+        // It answers with a row, whose first figure says whether somebody was in its way.
+        match connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)) {
+            Ok(0) => {}
+            Ok(_) => tracing::warn!("the WAL stays beside the database: another process is reading it"),
+            Err(error) => {
+                tracing::warn!(%error, "the WAL stays beside the database: it could not be checkpointed");
+            }
         }
         drop(connection);
         if let Some(closed) = closed {

@@ -14,6 +14,7 @@ fn rule(name: &str, priority: i32) -> NewFirewallRule {
         pattern: r"/\d{4}'; DROP TABLE firewall_rules; --/i".into(),
         action: "mask".into(),
         replacement: Some("[card]".into()),
+        normalize: false,
     }
 }
 
@@ -49,6 +50,7 @@ async fn a_patch_changes_the_fields_given_and_can_take_the_replacement_away() {
         pattern: Some("x".into()),
         action: Some("warn".into()),
         replacement: None,
+        normalize: Some(true),
     };
     let changed = update(all, 20).await;
     assert_eq!((&*changed.name, changed.priority, changed.is_enabled), ("two", 2, false));
@@ -88,4 +90,20 @@ async fn another_workspaces_rule_does_not_exist() {
     let mine = mine.workspace_id;
     assert!(store.delete_firewall_rule(mine, made.id).await.unwrap());
     assert_eq!(store.get_firewall_rule(mine, made.id).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn matches_are_counted_apart_from_the_rule_and_go_with_it() {
+    let store = TestStore::open().await;
+    let ws = store.workspace().await;
+    let made = store.create_firewall_rule(ws.workspace_id, ws.user_id, rule("one", 1), 10).await.unwrap();
+    assert_eq!((made.hits, made.last_hit_at_ms), (0, None));
+    let version = store.config_version().await.unwrap();
+    store.count_firewall_hits(vec![(made.id, 2), (made.id + 1, 5)], 20).await.unwrap();
+    store.count_firewall_hits(vec![(made.id, 3)], 15).await.unwrap();
+    assert_eq!(store.config_version().await.unwrap(), version, "rules are not loaded anew for a count");
+    let counted = store.get_firewall_rule(ws.workspace_id, made.id).await.unwrap().unwrap();
+    assert_eq!((counted.hits, counted.last_hit_at_ms, counted.updated_at_ms), (5, Some(20), 10));
+    assert!(store.delete_firewall_rule(ws.workspace_id, made.id).await.unwrap());
+    store.count_firewall_hits(vec![(made.id, 1)], 30).await.unwrap();
 }

@@ -25,6 +25,7 @@ fn firewall_rule(priority: i32) -> NewFirewallRule {
         pattern: "x".into(),
         action: "block".into(),
         replacement: None,
+        normalize: false,
     }
 }
 

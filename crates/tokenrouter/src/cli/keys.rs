@@ -1,9 +1,10 @@
 //! `tokenrouter keys create|list|revoke`.
 
-use super::{Failure, SettingsArgs, new_key, now_ms, open_store};
+use super::{Failure, SettingsArgs, find_workspace, new_key, now_ms, open_store, table};
 use clap::Subcommand;
-use serde_json::json;
-use tokenrouter_store::Store;
+use serde_json::{Value, json};
+use tokenrouter_gateway::{api_key_json, read_api_key};
+use tokenrouter_store::ApiKeyRow;
 
 #[derive(Subcommand)]
 pub(super) enum KeysCommand {
@@ -17,6 +18,17 @@ pub(super) enum KeysCommand {
         /// What the key is for.
         #[arg(long, default_value = "key")]
         name: String,
+        /// After so many days it is not valid any more.
+        #[arg(long, value_name = "DAYS")]
+        expires_in_days: Option<i64>,
+        /// The models that it may use: patterns as `gpt-4o*` or `openai/*`, separated by commas.
+        #[arg(long, value_name = "PATTERNS", value_delimiter = ',')]
+        models: Vec<String>,
+        /// `inference` manages nothing, which is what a restricted key is of.
+        #[arg(long, value_parser = ["full", "inference"])]
+        scope: Option<String>,
+        #[command(flatten)]
+        limits: LimitArgs,
     },
     /// List a workspace's keys, by how they begin and end.
     List {
@@ -37,44 +49,83 @@ pub(super) enum KeysCommand {
     },
 }
 
+/// How much the key may do; without them, there is no limit.
+#[derive(clap::Args)]
+pub(super) struct LimitArgs {
+    #[arg(long, value_name = "N")]
+    requests_per_minute: Option<u64>,
+    #[arg(long, value_name = "N")]
+    tokens_per_minute: Option<u64>,
+    /// Requests at the same time.
+    #[arg(long, value_name = "N")]
+    max_in_flight: Option<u64>,
+    /// Tokens by calendar month, in UTC.
+    #[arg(long, value_name = "N")]
+    monthly_tokens: Option<u64>,
+    /// US dollars by calendar month, in UTC.
+    #[arg(long, value_name = "USD")]
+    monthly_budget_usd: Option<f64>,
+}
+
+impl LimitArgs {
+    fn write(&self, fields: &mut Value) {
+        for (field, limit) in [
+            ("requests_per_minute", self.requests_per_minute),
+            ("tokens_per_minute", self.tokens_per_minute),
+            ("max_in_flight", self.max_in_flight),
+            ("monthly_tokens", self.monthly_tokens),
+        ] {
+            if let Some(limit) = limit {
+                fields[field] = limit.into();
+            }
+        }
+        if let Some(usd) = self.monthly_budget_usd {
+            fields["monthly_budget_usd"] = usd.into();
+        }
+    }
+}
+
 pub(super) async fn run(command: KeysCommand) -> Result<(), Failure> {
     match command {
-        KeysCommand::Create { settings, workspace, name } => {
+        KeysCommand::Create { settings, workspace, name, expires_in_days, models, scope, limits } => {
+            let mut fields = json!({ "name": name });
+            if let Some(days) = expires_in_days {
+                fields["expires_in_days"] = days.into();
+            }
+            if !models.is_empty() {
+                fields["models"] = models.into();
+            }
+            if let Some(scope) = scope {
+                fields["scope"] = scope.into();
+            }
+            limits.write(&mut fields);
+            let new = read_api_key(fields, now_ms()).map_err(|error| Failure::Other(error.message))?;
             let store = open_store(&settings.load(None)?).await?;
-            let id = match find(&store, &workspace).await? {
-                Some(id) => id,
+            let id = match store.find_workspace(&workspace).await.map_err(Failure::of)? {
+                Some(found) => found.workspace_id,
                 None => store.create_workspace(&workspace, now_ms()).await.map_err(Failure::of)?.workspace_id,
             };
             let key = new_key();
-            let row = store.create_key(id, &name, &key, now_ms()).await.map_err(Failure::of)?;
+            let row = store.create_api_key(id, new, &key, now_ms()).await.map_err(Failure::of)?;
             eprintln!("key {} of workspace {workspace}, shown this once:", row.id);
             println!("{key}");
             store.close().await;
         }
         KeysCommand::List { settings, workspace, json } => {
             let store = open_store(&settings.load(None)?).await?;
-            let id = must_find(&store, &workspace).await?;
+            let id = find_workspace(&store, &workspace).await?;
             let keys = store.list_keys(id).await.map_err(Failure::of)?;
             if json {
-                let keys: Vec<_> = keys
-                    .iter()
-                    .map(|k| {
-                        json!({ "id": k.id, "name": k.name, "prefix": k.prefix, "last4": k.last4,
-                                "created_at_ms": k.created_at_ms, "expires_at_ms": k.expires_at_ms,
-                                "revoked": k.revoked_at_ms.is_some() })
-                    })
-                    .collect();
-                println!("{}", json!(keys));
+                println!("{}", Value::from(keys.iter().map(listed).collect::<Vec<_>>()));
             } else {
-                for key in keys {
-                    let state = if key.revoked_at_ms.is_some() { "revoked" } else { "valid" };
-                    println!("{}\t{}…{}\t{state}\t{}", key.id, key.prefix, key.last4, key.name);
-                }
+                let rows: Vec<_> = keys.iter().map(row).collect();
+                table::print(&["ID", "KEY", "STATE", "NAME", "SCOPE", "MODELS", "EXPIRES"], &rows)
+                    .map_err(Failure::of)?;
             }
         }
         KeysCommand::Revoke { settings, workspace, id } => {
             let store = open_store(&settings.load(None)?).await?;
-            let workspace_id = must_find(&store, &workspace).await?;
+            let workspace_id = find_workspace(&store, &workspace).await?;
             if !store.revoke_key(workspace_id, id, now_ms()).await.map_err(Failure::of)? {
                 return Err(Failure::Other(format!("workspace {workspace} has no valid key {id}")));
             }
@@ -85,10 +136,30 @@ pub(super) async fn run(command: KeysCommand) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn find(store: &Store, name: &str) -> Result<Option<i64>, Failure> {
-    store.find_workspace(name).await.map_err(Failure::of).map(|found| found.map(|w| w.workspace_id))
+/// As the API shows it, and what this list had before.
+fn listed(key: &ApiKeyRow) -> Value {
+    let mut shown = api_key_json(key);
+    shown["created_at_ms"] = key.created_at_ms.into();
+    shown["expires_at_ms"] = key.expires_at_ms.into();
+    shown["revoked"] = key.revoked_at_ms.is_some().into();
+    shown
 }
 
-async fn must_find(store: &Store, name: &str) -> Result<i64, Failure> {
-    find(store, name).await?.ok_or_else(|| Failure::Other(format!("there is no workspace `{name}`")))
+fn row(key: &ApiKeyRow) -> Vec<String> {
+    let expired = key.expires_at_ms.is_some_and(|at| at <= now_ms());
+    let state = match (key.revoked_at_ms, expired) {
+        (Some(_), _) => "revoked",
+        (None, true) => "expired",
+        (None, false) => "valid",
+    };
+    let models = &key.restrictions.models;
+    vec![
+        key.id.to_string(),
+        format!("{}…{}", key.prefix, key.last4),
+        state.to_owned(),
+        key.name.clone(),
+        key.restrictions.scope.clone(),
+        if models.is_empty() { "all".to_owned() } else { models.join(",") },
+        table::cell(&api_key_json(key), "expires_at"),
+    ]
 }

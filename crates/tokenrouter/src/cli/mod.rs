@@ -1,9 +1,16 @@
 //! The command line. Data goes to standard output, words about it to standard error.
 
+mod doctor;
 mod keys;
+mod migrate;
 mod models;
+mod requests;
+mod route;
+mod rules;
 mod serve;
 mod simulator;
+mod table;
+mod usage;
 
 use crate::config::{self, Flags, Mistake, Settings};
 use clap::{Parser, Subcommand};
@@ -30,6 +37,20 @@ enum Command {
     Keys(keys::KeysCommand),
     /// List the models that requests can name.
     Models(models::ModelsArgs),
+    /// Show where a request would go, and why; no provider is called.
+    Route(route::RouteArgs),
+    /// Export and import routing and firewall rules.
+    #[command(subcommand)]
+    Rules(rules::RulesCommand),
+    /// Look at what requests did and cost.
+    #[command(subcommand)]
+    Requests(requests::RequestsCommand),
+    /// Sum up requests, tokens and money.
+    Usage(usage::UsageArgs),
+    /// Check settings, database and providers.
+    Doctor(doctor::DoctorArgs),
+    /// Bring the database to this program's schema; every start does so by itself.
+    Migrate(migrate::MigrateArgs),
     /// What scripts/make_reference.py makes the reference of errors of.
     #[command(hide = true)]
     ReferenceErrors,
@@ -83,6 +104,12 @@ pub(crate) fn main() -> ExitCode {
             Command::Simulator(args) => simulator::run(args).await,
             Command::Keys(command) => keys::run(command).await,
             Command::Models(args) => models::run(&args),
+            Command::Route(args) => route::run(args).await,
+            Command::Rules(command) => rules::run(command).await,
+            Command::Requests(command) => requests::run(command).await,
+            Command::Usage(args) => usage::run(args).await,
+            Command::Doctor(args) => doctor::run(args).await,
+            Command::Migrate(args) => migrate::run(args).await,
             Command::ReferenceErrors => {
                 for code in tokenrouter_gateway::error::Code::ALL {
                     let row = code.row();
@@ -124,6 +151,11 @@ fn default_database() -> Result<String, Failure> {
 async fn open_store(settings: &Settings) -> Result<tokenrouter_store::Store, Failure> {
     let url = if settings.database_url.is_empty() { default_database()? } else { settings.database_url.clone() };
     tokenrouter_store::Store::open(&url).await.map_err(Failure::of)
+}
+
+async fn find_workspace(store: &tokenrouter_store::Store, name: &str) -> Result<i64, Failure> {
+    let found = store.find_workspace(name).await.map_err(Failure::of)?;
+    found.map(|w| w.workspace_id).ok_or_else(|| Failure::Other(format!("there is no workspace `{name}`")))
 }
 
 fn now_ms() -> i64 {

@@ -27,16 +27,19 @@ pub(super) struct ServeArgs {
 pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let mut settings = args.settings.load(args.listen)?;
     start_log(&settings);
-    let (stop, stopped) = watch::channel(false);
+    // How often we were told to stop.
+    let (told, stopped) = watch::channel(0_u8);
     // Before anything is announced: who reads that we listen may tell us to stop at once.
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::of)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::of)?;
     tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        while !told.is_closed() {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            told.send_modify(|times| *times = times.saturating_add(1));
         }
-        let _ = stop.send(true);
     });
     let listener = listen(&settings.listen).await?;
     let store = open_store(&settings).await?;
@@ -51,7 +54,8 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let app = App::new(store, settings.options).await.map_err(Failure::of)?;
     let address = listener.local_addr().map_err(Failure::of)?;
     eprintln!("listening on http://{address}");
-    tokenrouter_gateway::serve(app, listener, wait(stopped)).await.map_err(Failure::of)?;
+    // Told twice, we wait for nobody any more.
+    tokenrouter_gateway::serve(app, listener, wait(stopped.clone(), 1), wait(stopped, 2)).await;
     if let Some(simulator) = simulator {
         simulator.abort();
     }
@@ -59,9 +63,9 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-pub(super) async fn wait(mut stopped: watch::Receiver<bool>) {
+async fn wait(mut stopped: watch::Receiver<u8>, times: u8) {
     // An error means that nobody can say stop any more, which is to stop as well.
-    let _ = stopped.wait_for(|stop| *stop).await;
+    let _ = stopped.wait_for(|told| *told >= times).await;
 }
 
 pub(super) async fn listen(address: &str) -> Result<TcpListener, Failure> {
@@ -102,29 +106,25 @@ async fn bootstrap(store: &Store) -> Result<(), Failure> {
 /// Starts the simulator and puts it in the place of every provider, under the providers' own names.
 async fn simulate(
     settings: &mut Settings,
-    stopped: watch::Receiver<bool>,
+    stopped: watch::Receiver<u8>,
 ) -> Result<tokio::task::JoinHandle<()>, Failure> {
     let listener = listen("127.0.0.1:0").await?;
     let address = listener.local_addr().map_err(Failure::of)?;
-    let models = |name: &str| {
-        let configured = settings.options.providers.iter().find(|provider| provider.name == name);
-        configured.map(|provider| provider.models.clone()).unwrap_or_default()
-    };
     let mut providers: Vec<ProviderOptions> = Vec::new();
+    for provider in settings.options.providers.drain(..) {
+        // What listens on this very machine is real, and stays: it stands beside the simulator.
+        providers.push(if tokenrouter_upstream::is_loopback(&provider.base_url) {
+            provider
+        } else {
+            simulated(&provider.name, provider.kind, address, provider.models)
+        });
+    }
     for model in Catalog::builtin().models() {
         if providers.iter().any(|known| known.name == model.provider) {
             continue;
         }
-        let name = model.provider.clone();
-        let kind = Kind::parse(&name).unwrap_or(Kind::OpenAiCompatible);
-        providers.push(simulated(&name, kind, address, models(&name)));
-    }
-    // A provider of the settings that listens on this very machine is real, and stays: it stands
-    // beside the simulator.
-    for provider in &settings.options.providers {
-        if !providers.iter().any(|known| known.name == provider.name) {
-            providers.push(provider.clone());
-        }
+        let kind = Kind::parse(&model.provider).unwrap_or(Kind::OpenAiCompatible);
+        providers.push(simulated(&model.provider, kind, address, Vec::new()));
     }
     settings.options.providers = providers;
     eprintln!("simulator on http://{address}");

@@ -90,22 +90,26 @@ impl Layers {
     }
 
     /// Takes a file in. Gives its providers back, if it has any.
-    pub fn add_file(&mut self, name: &str, text: &str, mistakes: &mut Vec<Mistake>) -> Option<Vec<ProviderEntry>> {
+    pub fn add_file(&mut self, name: &str, text: &str, mistakes: &mut Vec<Mistake>) -> Vec<ProviderEntry> {
         let place = |span: Range<usize>| format!("{name}:{}", line(text, span.start));
-        let document = match DeTable::parse(text) {
-            Ok(document) => document.into_inner(),
-            Err(error) => {
-                let at = error.span().map_or_else(|| name.to_owned(), place);
-                mistakes.push(Mistake { place: at, message: error.message().to_owned() });
-                return None;
+        // What cannot be read does not keep the rest from being looked at.
+        let (document, errors) = DeTable::parse_recoverable(text);
+        let mut unreadable: Vec<String> = Vec::new();
+        for error in errors {
+            let at = error.span().map_or_else(|| name.to_owned(), place);
+            // The first of a line explains those that follow from it.
+            if !unreadable.contains(&at) {
+                mistakes.push(Mistake { place: at.clone(), message: error.message().to_owned() });
+                unreadable.push(at);
             }
-        };
+        }
+        let document = document.into_inner();
         let mut providers = Vec::new();
         for (section, value) in document {
             let at = place(section.span());
             let section = section.into_inner().into_owned();
             if section == "providers" {
-                providers = provider_entries(value, text, &place, mistakes);
+                providers = provider_entries(value, &place, mistakes);
                 continue;
             }
             if !self.values.keys().any(|(known, _)| *known == section) {
@@ -118,6 +122,9 @@ impl Layers {
             };
             for (key, value) in table {
                 let at = place(key.span());
+                if unreadable.contains(&at) {
+                    continue;
+                }
                 let setting = match value.into_inner() {
                     DeValue::String(text) => Some(Setting::Text(text.into_owned())),
                     DeValue::Integer(n) => i64::from_str_radix(n.as_str(), n.radix()).ok().map(Setting::Integer),
@@ -126,7 +133,7 @@ impl Layers {
                 self.add(&section, key.get_ref(), setting, &at, mistakes);
             }
         }
-        Some(providers)
+        providers
     }
 
     /// `TOKENROUTER_SECTION__KEY`.
@@ -166,7 +173,6 @@ impl Layers {
 
 fn provider_entries(
     value: Spanned<DeValue<'_>>,
-    text: &str,
     place: &dyn Fn(Range<usize>) -> String,
     mistakes: &mut Vec<Mistake>,
 ) -> Vec<ProviderEntry> {
@@ -175,15 +181,11 @@ fn provider_entries(
         mistakes.push(Mistake { place: at, message: "`providers` must be written as `[[providers]]`".to_owned() });
         return Vec::new();
     };
-    // The same text read once more gives the entries as plain tables.
-    let tables: toml::Table = text.parse().unwrap_or_default();
-    let tables = tables.get("providers").and_then(toml::Value::as_array).cloned().unwrap_or_default();
     entries
         .into_iter()
-        .zip(tables)
-        .filter_map(|(entry, table)| {
+        .filter_map(|entry| {
             let place = place(entry.span());
-            match table {
+            match plain(entry.into_inner()) {
                 toml::Value::Table(table) => Some(ProviderEntry { table, place }),
                 _ => {
                     mistakes.push(Mistake { place, message: "a provider must be a table".to_owned() });
@@ -192,6 +194,32 @@ fn provider_entries(
             }
         })
         .collect()
+}
+
+/// A value without its places. A number that is none is kept as its text, which is of the wrong type
+/// wherever a number is asked for.
+fn plain(value: DeValue<'_>) -> toml::Value {
+    match value {
+        DeValue::String(text) => toml::Value::String(text.into_owned()),
+        DeValue::Integer(n) => match i64::from_str_radix(n.as_str(), n.radix()) {
+            Ok(n) => toml::Value::Integer(n),
+            Err(_) => toml::Value::String(n.as_str().to_owned()),
+        },
+        DeValue::Float(x) => match x.as_str().parse() {
+            Ok(x) => toml::Value::Float(x),
+            Err(_) => toml::Value::String(x.as_str().to_owned()),
+        },
+        DeValue::Boolean(value) => toml::Value::Boolean(value),
+        DeValue::Datetime(date) => toml::Value::Datetime(date),
+        DeValue::Array(values) => {
+            toml::Value::Array(values.into_iter().map(|value| plain(value.into_inner())).collect())
+        }
+        DeValue::Table(table) => {
+            let entries =
+                table.into_iter().map(|(key, value)| (key.into_inner().into_owned(), plain(value.into_inner())));
+            toml::Value::Table(entries.collect())
+        }
+    }
 }
 
 fn line(text: &str, at: usize) -> usize {

@@ -61,11 +61,10 @@ pub fn load(
             Err(error) => mistakes.push(Mistake { place: path.display().to_string(), message: error.to_string() }),
             Ok(text) => {
                 let name = path.display().to_string();
-                if let Some(list) = layers.add_file(&name, &text, &mut mistakes) {
-                    for provider in providers(&list, environment, &mut mistakes) {
-                        configured.retain(|known| known.name != provider.name);
-                        configured.push(provider);
-                    }
+                let list = layers.add_file(&name, &text, &mut mistakes);
+                for provider in providers(&list, environment, &mut mistakes) {
+                    configured.retain(|known| known.name != provider.name);
+                    configured.push(provider);
                 }
             }
         }
@@ -112,6 +111,7 @@ fn settings(layers: &Layers, providers: Vec<ProviderOptions>, mistakes: &mut Vec
         between_events: Duration::from_millis(count("upstream", "between_events_timeout_ms", 1)),
         total: Duration::from_millis(count("upstream", "total_timeout_ms", 1)),
         heartbeat: Duration::from_millis(count("server", "heartbeat_ms", 0)),
+        header: Duration::from_millis(count("server", "header_timeout_ms", 1)),
         drain: Duration::from_millis(count("server", "drain_timeout_ms", 0)),
     };
     let health = health(&mut count);
@@ -135,11 +135,27 @@ fn settings(layers: &Layers, providers: Vec<ProviderOptions>, mistakes: &mut Vec
         }
         word
     };
-    Settings {
-        log_level: word("log", "level", &["error", "warn", "info", "debug", "trace"]),
-        log_json: word("log", "format", &["text", "json"]) == "json",
-        listen: layers.string("server", "listen").0,
-        database_url: layers.string("database", "url").0,
-        options,
+    let log_level = word("log", "level", &["error", "warn", "info", "debug", "trace"]);
+    let log_json = word("log", "format", &["text", "json"]) == "json";
+    let (listen, place) = layers.string("server", "listen");
+    if !is_address(&listen) {
+        let message = format!("`server.listen` must be a host and a port, as 127.0.0.1:8000, not `{listen}`");
+        mistakes.push(Mistake { place, message });
     }
+    let (database_url, place) = layers.string("database", "url");
+    // Empty: the user's data directory.
+    if !database_url.is_empty()
+        && let Err(error) = tokenrouter_store::check_url(&database_url)
+    {
+        mistakes.push(Mistake { place, message: format!("`database.url`: {error}") });
+    }
+    Settings { log_level, log_json, listen, database_url, options }
+}
+
+/// Whether it is a host and a port. Whether there is such a host is seen when it is listened on.
+fn is_address(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let host_is_whole =
+        if host.contains(':') { host.starts_with('[') && host.ends_with(']') } else { !host.is_empty() };
+    host_is_whole && port.parse::<u16>().is_ok()
 }

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use tokenrouter_gateway::ProviderOptions;
 use tokenrouter_providers::{Auth, Kind};
 use tokenrouter_routing::ModelInfo;
+use tokenrouter_upstream::Endpoint;
 
 /// The providers whose own SDKs read a key from the environment, and what the names begin with.
 /// Google's SDK reads two, and prefers `GOOGLE_API_KEY`.
@@ -57,12 +58,7 @@ pub(super) fn from_environment(
 }
 
 fn check_address(provider: &ProviderOptions, place: &str, mistakes: &mut Vec<Mistake>) {
-    if let Err(error) = tokenrouter_upstream::Endpoint::with_auth(
-        provider.kind,
-        provider.auth,
-        &provider.base_url,
-        provider.key.as_ref(),
-    ) {
+    if let Err(error) = Endpoint::with_auth(provider.kind, provider.auth, &provider.base_url, provider.key.as_ref()) {
         mistakes.push(Mistake { place: place.to_owned(), message: error.to_string() });
     }
 }
@@ -81,11 +77,14 @@ pub(super) fn providers(
                 reader.mistake(format!("there are two providers named `{}`", provider.name));
                 continue;
             }
-            check_address(&provider, &entry.place, mistakes);
             found.push(provider);
         }
     }
     found
+}
+
+fn can_be_a_name(name: &str) -> bool {
+    !name.is_empty() && name != "auto" && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
 }
 
 struct Reader<'a> {
@@ -132,31 +131,39 @@ impl Reader<'_> {
             }
             None => None,
         };
-        let Some(name) = name else {
-            self.mistake("a provider must have a `name`".to_owned());
-            return None;
-        };
-        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) || name == "auto" {
-            self.mistake(format!("`{name}` cannot name a provider: letters, digits, `-`, `_` and `.` only"));
-            return None;
+        match name.as_deref() {
+            None if self.entry.table.contains_key("name") => {}
+            None => self.mistake("a provider must have a `name`".to_owned()),
+            Some(name) if !can_be_a_name(name) => {
+                self.mistake(format!("`{name}` cannot name a provider: letters, digits, `-`, `_` and `.` only"));
+            }
+            Some(_) => {}
         }
-        let kind = kind?;
         let given_url = self.string("base_url");
         let key = match self.string("api_key") {
-            Some(source) => Some(self.key(&source)?),
+            Some(source) => self.key(&source),
             // The environment's key for a host goes to no other address than the environment's.
             None if given_url.is_none() => host.and_then(|host| host.key_in(self.environment)).map(SecretString::from),
             None => None,
         };
         let known_url = || host.and_then(|host| host.address_in(self.environment));
-        let base_url = given_url.or_else(known_url).or_else(|| kind.default_base_url().map(str::to_owned));
-        let Some(base_url) = base_url else {
-            self.mistake(format!("provider `{name}` must have a `base_url`"));
-            return None;
-        };
-        let auth = self.auth(kind, host);
-        let models = self.models(&name);
-        Some(ProviderOptions { name, kind, base_url, key, auth, models })
+        let own_url = kind.and_then(|kind| kind.default_base_url()).map(str::to_owned);
+        let base_url = given_url.or_else(known_url).or(own_url);
+        // Of a kind that is none, nobody knows whether it has an address of its own.
+        if base_url.is_none() && kind.is_some() && !self.entry.table.contains_key("base_url") {
+            let which = name.as_deref().map_or_else(|| "this provider".to_owned(), |name| format!("provider `{name}`"));
+            self.mistake(format!("{which} must have a `base_url`"));
+        }
+        // What cannot be known of a provider that is wrong anyway does not keep the rest from being looked at.
+        let shape = kind.unwrap_or(Kind::OpenAiCompatible);
+        let auth = self.auth(shape, host);
+        let models = self.models(name.as_deref().unwrap_or_default());
+        if let Some(base_url) = &base_url
+            && let Err(error) = Endpoint::with_auth(shape, auth, base_url, key.as_ref())
+        {
+            self.mistake(error.to_string());
+        }
+        Some(ProviderOptions { name: name?, kind: kind?, base_url: base_url?, key, auth, models })
     }
 
     fn auth(&mut self, kind: Kind, host: Option<&Host>) -> Auth {

@@ -131,6 +131,13 @@ impl ChunkCodec {
         self.delta(&json!({"tool_calls": [{"index": self.number(number), "function": function}]}), bytes);
     }
 
+    /// What a custom tool is called with.
+    fn input(&mut self, index: u32, text: &str, bytes: &mut Vec<u8>) {
+        let Some(number) = self.calls.iter().position(|known| *known == index) else { return };
+        let call = json!({"index": self.number(number), "custom": {"input": text}});
+        self.delta(&json!({ "tool_calls": [call] }), bytes);
+    }
+
     /// A call's place in `tool_calls`, of which one that went out as `function_call` is none.
     fn number(&self, number: usize) -> usize {
         if self.shape.functions { number - 1 } else { number }
@@ -167,6 +174,7 @@ impl EventCodec for ChunkCodec {
             }
             ("response.reasoning.delta", Some((index, text))) => self.think((index, false, part), text, bytes),
             ("response.function_call_arguments.delta", Some((index, text))) => self.arguments(index, text, bytes),
+            ("response.custom_tool_call_input.delta", Some((index, text))) => self.input(index, text, bytes),
             ("response.output_item.added", _) => {
                 if let Some((index, item)) = event.item() {
                     self.start_call(index, item, bytes);

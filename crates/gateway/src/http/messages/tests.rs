@@ -39,7 +39,10 @@ fn written(events: &[ResponseEvent]) -> Vec<Value> {
 }
 
 fn call(key: u32, id: &str) -> ModelEvent {
-    ModelEvent::ItemStarted { key, item: ItemStart::FunctionCall { call_id: id.to_owned(), name: "f".to_owned() } }
+    ModelEvent::ItemStarted {
+        key,
+        item: ItemStart::FunctionCall { call_id: id.to_owned(), name: "f".to_owned(), namespace: None },
+    }
 }
 
 fn delta(key: u32, field: Field, text: &str) -> ModelEvent {

@@ -1,0 +1,109 @@
+//! `/v1/requests`: what every request of the workspace did and cost. No prompt and no answer is here.
+
+use super::csv;
+use super::request_filter::FilterQuery;
+use crate::app::App;
+use crate::auth::{Admin, Caller};
+use crate::error::{ApiError, ApiResult};
+use crate::report::{request_json, whole_request_json};
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use http::HeaderMap;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tokenrouter_store::LedgerEntry;
+
+const MOST: u32 = 1_000;
+const COLUMNS: [&str; 21] = [
+    "id",
+    "created_at",
+    "key_id",
+    "response_id",
+    "outcome",
+    "http_status",
+    "error_code",
+    "provider",
+    "model",
+    "requested_model",
+    "mode",
+    "task",
+    "stream",
+    "latency_ms",
+    "input_tokens",
+    "cached_input_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "cost_nano_usd",
+    "cost_usd",
+];
+
+fn whole(entry: &LedgerEntry) -> ApiResult<Json<Value>> {
+    whole_request_json(entry).map(Json).map_err(|e| ApiError::internal(&e))
+}
+
+#[derive(Deserialize)]
+pub(super) struct ListQuery {
+    after: Option<String>,
+    limit: Option<String>,
+    format: Option<String>,
+}
+
+/// Newest first.
+pub(super) async fn list_requests(
+    State(app): State<Arc<App>>,
+    Admin(caller): Admin,
+    Query(query): Query<ListQuery>,
+    Query(filter): Query<FilterQuery>,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
+    let as_table = csv::is_wanted(query.format.as_deref(), &headers)?;
+    let limit = match query.limit.as_deref().map(str::parse::<u32>) {
+        None => 20,
+        Some(Ok(limit)) if (1..=MOST).contains(&limit) => limit,
+        Some(_) => {
+            let message = format!("`limit` must be a whole number from 1 to {MOST}");
+            return Err(ApiError::parameter("limit", message));
+        }
+    };
+    let after = query.after.as_deref();
+    let found = app.store.find_requests(caller.workspace_id, filter.filter()?, limit + 1, after).await?;
+    let mut entries = found
+        .ok_or_else(|| ApiError::parameter("after", format!("there is no request `{}`", after.unwrap_or_default())))?;
+    let has_more = entries.len() > limit as usize;
+    entries.truncate(limit as usize);
+    let data: Vec<Value> = entries.iter().map(request_json).collect();
+    if as_table {
+        return Ok(csv::table(&COLUMNS, &data));
+    }
+    let id_of = |entry: Option<&LedgerEntry>| entry.map(|entry| entry.request_id.clone());
+    let list = json!({
+        "object": "list",
+        "first_id": id_of(entries.first()),
+        "last_id": id_of(entries.last()),
+        "has_more": has_more,
+        "data": data,
+    });
+    Ok(Json(list).into_response())
+}
+
+pub(super) async fn get_request(
+    State(app): State<Arc<App>>,
+    Admin(caller): Admin,
+    Path(id): Path<String>,
+) -> ApiResult<Json<Value>> {
+    let entry = app.store.get_request(caller.workspace_id, &id).await?;
+    whole(&entry.ok_or_else(|| ApiError::not_found("such request"))?)
+}
+
+/// How the response came about: the request that made it.
+pub(super) async fn get_response_route(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> ApiResult<Json<Value>> {
+    let entry = app.store.get_request_of_response(caller.workspace_id, &id).await?;
+    whole(&entry.ok_or_else(|| ApiError::not_found("such response, or it is still being made"))?)
+}

@@ -1,0 +1,92 @@
+//! How the ledger looks to programs: the API and the command line show the same.
+
+use crate::clock::iso8601;
+use crate::pipeline::usd;
+use serde_json::{Value, json};
+use tokenrouter_store::{LedgerEntry, UsageRow};
+
+/// A request, without the decision.
+#[must_use]
+pub fn request_json(entry: &LedgerEntry) -> Value {
+    json!({
+        "id": entry.request_id,
+        "object": "request",
+        "created_at": iso8601(entry.created_at_ms),
+        "key_id": entry.key_id,
+        "response_id": entry.response_id,
+        "outcome": entry.outcome,
+        "http_status": entry.http_status,
+        "error_code": entry.error_code,
+        "provider": entry.provider,
+        "model": entry.model,
+        "requested_model": entry.requested_model,
+        "mode": entry.mode,
+        "task": entry.task,
+        "stream": entry.stream,
+        "latency_ms": entry.latency_ms,
+        "input_tokens": entry.input_tokens,
+        "cached_input_tokens": entry.cached_input_tokens,
+        "cache_write_tokens": entry.cache_write_tokens,
+        "output_tokens": entry.output_tokens,
+        "reasoning_tokens": entry.reasoning_tokens,
+        "cost_nano_usd": entry.cost_nano_usd,
+        "cost_usd": entry.cost_nano_usd.and_then(|cost| u64::try_from(cost).ok()).map(usd),
+    })
+}
+
+/// With the decision: attempts, warnings, rules, firewall hits, and the price.
+///
+/// # Errors
+/// When the entry's decision is not JSON.
+pub fn whole_request_json(entry: &LedgerEntry) -> serde_json::Result<Value> {
+    let mut request = request_json(entry);
+    request["decision"] = serde_json::from_str(&entry.decision_json)?;
+    Ok(request)
+}
+
+#[must_use]
+pub fn usage_json(row: &UsageRow) -> Value {
+    json!({
+        "group": row.group,
+        "requests": row.requests,
+        "answered_requests": row.answered_requests,
+        "input_tokens": row.input_tokens,
+        "cached_input_tokens": row.cached_input_tokens,
+        "cache_write_tokens": row.cache_write_tokens,
+        "output_tokens": row.output_tokens,
+        "reasoning_tokens": row.reasoning_tokens,
+        "cost_nano_usd": row.cost_nano_usd,
+        "cost_usd": usd(row.cost_nano_usd),
+        "unpriced_requests": row.unpriced_requests,
+    })
+}
+
+/// A day (its beginning, in UTC), a moment in ISO 8601, or seconds since 1970; gives milliseconds.
+///
+/// # Errors
+/// What it must be.
+pub fn read_moment(text: &str) -> Result<i64, &'static str> {
+    let wrong = "must be a day as 2026-11-24, a moment as 2026-11-24T12:00:00Z, or seconds since 1970";
+    if let Ok(seconds) = text.parse::<i64>() {
+        return seconds.checked_mul(1_000).ok_or(wrong);
+    }
+    let day = text.parse::<jiff::civil::Date>().is_ok_and(|day| day.to_string() == text);
+    let text = if day { format!("{text}T00:00:00Z") } else { text.to_owned() };
+    text.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_millisecond).map_err(|_| wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_a_day_a_time_or_seconds() {
+        assert_eq!(read_moment("1970-01-02"), Ok(86_400_000));
+        assert_eq!(read_moment("1970-01-01T00:00:01Z"), Ok(1_000));
+        assert_eq!(read_moment("1970-01-01T01:00:00+01:00"), Ok(0));
+        assert_eq!(read_moment("7"), Ok(7_000));
+        for wrong in ["", "yesterday", "2026-13-01", "9223372036854775807"] {
+            assert!(read_moment(wrong).is_err(), "{wrong}");
+        }
+    }
+}

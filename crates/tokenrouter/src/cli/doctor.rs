@@ -1,0 +1,98 @@
+//! `tokenrouter doctor`: whether what the gateway needs is there. Nothing is sent to a provider but the
+//! request for a connection.
+
+use super::{Failure, SettingsArgs, open_store, table};
+use serde_json::json;
+use std::time::Duration;
+use tokenrouter_gateway::ProviderOptions;
+use tokenrouter_providers::Kind;
+use tokenrouter_upstream::Endpoint;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// How long one provider's address may take.
+const CONNECT: Duration = Duration::from_secs(3);
+
+#[derive(clap::Args)]
+pub(super) struct DoctorArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// A JSON object a check.
+    #[arg(long)]
+    json: bool,
+}
+
+struct Check {
+    what: String,
+    good: bool,
+    detail: String,
+}
+
+pub(super) async fn run(args: DoctorArgs) -> Result<(), Failure> {
+    // Mistakes in the settings are told as every command tells them: all at once, each with its place.
+    let settings = args.settings.load(None)?;
+    let mut checks = vec![Check { what: "settings".to_owned(), good: true, detail: "no mistake".to_owned() }];
+    let database = match open_store(&settings).await {
+        Ok(store) => store.schema_version().await.map_err(|error| error.to_string()),
+        Err(Failure::Other(message)) => Err(message),
+        Err(failure) => return Err(failure),
+    };
+    let (good, detail) = match database {
+        Ok(version) => (true, format!("reachable, schema {version}")),
+        Err(message) => (false, message),
+    };
+    checks.push(Check { what: "database".to_owned(), good, detail });
+    if settings.options.providers.is_empty() {
+        eprintln!("no provider is set up: set OPENAI_API_KEY or the like, or add [[providers]] to the settings");
+    }
+    let (mut started, mut providers) = (Vec::new(), Vec::new());
+    for provider in settings.options.providers {
+        started.push(tokio::spawn(async move { check(&provider).await }));
+    }
+    for one in started {
+        providers.push(one.await.map_err(Failure::of)?);
+    }
+    checks.extend(providers.into_iter().flatten());
+    let bad = checks.iter().filter(|check| !check.good).count();
+    if args.json {
+        for check in &checks {
+            println!("{}", json!({ "check": check.what, "ok": check.good, "detail": check.detail }));
+        }
+    } else {
+        let row = |check: &Check| {
+            let state = if check.good { "ok" } else { "FAILED" };
+            vec![state.to_owned(), check.what.clone(), check.detail.clone()]
+        };
+        table::print(&["", "CHECK", "DETAIL"], &checks.iter().map(row).collect::<Vec<_>>()).map_err(Failure::of)?;
+    }
+    if bad > 0 { Err(Failure::Other(format!("{bad} of {} checks failed", checks.len()))) } else { Ok(()) }
+}
+
+async fn check(provider: &ProviderOptions) -> [Check; 2] {
+    let name = |of: &str| format!("{} {of}", provider.name);
+    // A server of one's own may need none.
+    let needed = provider.kind != Kind::OpenAiCompatible;
+    let (good, detail) = match (&provider.key, needed) {
+        (Some(_), _) => (true, "there"),
+        (None, false) => (true, "none, and none may be needed"),
+        (None, true) => (false, "missing"),
+    };
+    let key = Check { what: name("key"), good, detail: detail.to_owned() };
+    let (good, detail) = match reach(provider).await {
+        Ok(place) => (true, format!("{place} is reachable")),
+        Err(message) => (false, message),
+    };
+    [key, Check { what: name("address"), good, detail }]
+}
+
+async fn reach(provider: &ProviderOptions) -> Result<String, String> {
+    let endpoint = Endpoint::with_auth(provider.kind, provider.auth, &provider.base_url, provider.key.as_ref())
+        .map_err(|error| error.to_string())?;
+    let (host, port) = endpoint.host_and_port();
+    let place = format!("{host}:{port}");
+    match timeout(CONNECT, TcpStream::connect((host, port))).await {
+        Ok(Ok(_)) => Ok(place),
+        Ok(Err(error)) => Err(format!("{place} cannot be reached: {error}")),
+        Err(_) => Err(format!("{place} did not answer within {} s", CONNECT.as_secs())),
+    }
+}

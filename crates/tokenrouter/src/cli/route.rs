@@ -1,0 +1,68 @@
+//! `tokenrouter route "prompt"`: where a request would go, with these settings, and why.
+
+use super::{Failure, SettingsArgs, find_workspace, open_store, table};
+use serde_json::{Value, json};
+use tokenrouter_gateway::{App, dry_run};
+
+#[derive(clap::Args)]
+pub(super) struct RouteArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Whose routing rules hold. Without a workspace yet, there are none.
+    #[arg(long, default_value = "default")]
+    workspace: String,
+    /// As requests name it: auto, auto:cost, gpt-4o, openai/gpt-4o:quality.
+    #[arg(long, default_value = "auto")]
+    model: String,
+    /// Print the whole answer, as POST /v1/route gives it.
+    #[arg(long)]
+    json: bool,
+    prompt: String,
+}
+
+pub(super) async fn run(args: RouteArgs) -> Result<(), Failure> {
+    let settings = args.settings.load(None)?;
+    let store = open_store(&settings).await?;
+    let workspace_id = if args.workspace == "default" {
+        let found = store.find_workspace(&args.workspace).await.map_err(Failure::of)?;
+        found.map_or(0, |workspace| workspace.workspace_id)
+    } else {
+        find_workspace(&store, &args.workspace).await?
+    };
+    let app = App::idle(store, settings.options).await.map_err(Failure::of)?;
+    let body = json!({ "model": args.model, "input": args.prompt });
+    let route = dry_run(&app, workspace_id, body).map_err(|error| Failure::Other(error.message))?;
+    if args.json {
+        println!("{route}");
+        return Ok(());
+    }
+    eprintln!(
+        "mode {}, task {}, confidence {:.2}",
+        table::cell(&route, "mode"),
+        table::cell(&route, "task"),
+        route["confidence"].as_f64().unwrap_or_default(),
+    );
+    for rule in route["routing_rules"].as_array().into_iter().flatten() {
+        eprintln!("routing rule {rule} matched");
+    }
+    for warning in route["warnings"].as_array().into_iter().flatten() {
+        eprintln!("warning: {}", table::cell(warning, "message"));
+    }
+    let candidates = route["candidates"].as_array().cloned().unwrap_or_default();
+    let rows: Vec<_> = candidates.iter().map(row).collect();
+    table::print(&["PROVIDER", "MODEL", "UTILITY", "COST", "QUALITY", "LATENCY", "USD"], &rows).map_err(Failure::of)
+}
+
+fn row(candidate: &Value) -> Vec<String> {
+    let score = |value: &Value| value.as_f64().map_or_else(|| "-".to_owned(), |score| format!("{score:.3}"));
+    let scores = &candidate["scores"];
+    vec![
+        table::cell(candidate, "provider"),
+        table::cell(candidate, "model"),
+        score(&candidate["utility"]),
+        score(&scores["cost"]),
+        score(&scores["quality"]),
+        score(&scores["latency"]),
+        candidate["estimated_cost_usd"].as_f64().map_or_else(|| "-".to_owned(), |usd| format!("{usd:.6}")),
+    ]
+}

@@ -1,0 +1,109 @@
+//! The fuzz targets' bodies on the golden files, changed by chance that is always the same: what a stable
+//! compiler can do of fuzzing in a few seconds.
+
+// clippy.toml's `allow-unwrap-in-tests` reaches test functions, not the helpers beside them.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+
+/// Changes of each file.
+const CHANGES: usize = 40;
+
+/// Xorshift: the same on every machine.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, most: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % u64::try_from(most.max(1)).unwrap()).unwrap()
+    }
+}
+
+/// The golden files whose names end so.
+fn corpus(end: &str) -> Vec<Vec<u8>> {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/providers/tests/golden");
+    let mut found = Vec::new();
+    for folder in std::fs::read_dir(golden).unwrap() {
+        for file in std::fs::read_dir(folder.unwrap().path()).unwrap() {
+            let path = file.unwrap().path();
+            if path.to_str().unwrap().ends_with(end) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    assert!(found.len() >= 6, "there are golden files that end in {end}");
+    found.into_iter().map(|path| std::fs::read(path).unwrap()).collect()
+}
+
+fn changed(bytes: &[u8], chance: &mut Chance) -> Vec<u8> {
+    const PIECES: [&[u8]; 10] =
+        [b"null", b"{}", b"[]", b"\"\"", b"-1", b"1e999", b"\\ud800", b"\r\n\r\n", b"data: ", b"\xff"];
+    let mut bytes = bytes.to_vec();
+    for _ in 0..=chance.below(3) {
+        let at = chance.below(bytes.len());
+        let to = (at + chance.below(24)).min(bytes.len());
+        match chance.below(4) {
+            0 => drop(bytes.splice(at..to, PIECES[chance.below(PIECES.len())].iter().copied())),
+            1 => drop(bytes.drain(at..to)),
+            2 => {
+                let again = bytes[at..to].to_vec();
+                drop(bytes.splice(at..at, again));
+            }
+            _ if at < bytes.len() => bytes[at] = u8::try_from(chance.below(256)).unwrap(),
+            _ => {}
+        }
+    }
+    bytes
+}
+
+fn drive(target: fn(&[u8]), files: &[Vec<u8>]) {
+    let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
+    for file in files {
+        target(file);
+        for _ in 0..CHANGES {
+            target(&changed(file, &mut chance));
+        }
+    }
+}
+
+#[test]
+fn requests_are_read_and_written_or_refused() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/providers/tests/golden/requests");
+    let files: Vec<Vec<u8>> =
+        std::fs::read_dir(golden).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
+    drive(tokenrouter_fuzz::request, &files);
+}
+
+#[test]
+fn answers_are_events_or_errors() {
+    drive(tokenrouter_fuzz::answer, &corpus(".answer.json"));
+}
+
+#[test]
+fn streams_are_the_same_however_they_are_cut() {
+    drive(tokenrouter_fuzz::stream, &corpus(".answer.sse"));
+}
+
+#[test]
+fn patterns_screen_streams_as_they_screen_texts() {
+    let files: Vec<Vec<u8>> = [
+        "a+b\naab ab b",
+        r"(?i)\bsecret\s*key\b",
+        "(?<=x)y*\nxyyy xy",
+        r"(\w)\1",
+        "/[0-9]{2,4}/i\n12345 1",
+        "é|日\nn日é",
+    ]
+    .iter()
+    .map(|text| text.as_bytes().to_vec())
+    .collect();
+    drive(tokenrouter_fuzz::pattern, &files);
+}
+
+#[test]
+fn masked_json_is_json() {
+    drive(tokenrouter_fuzz::json_guard, &corpus(".answer.json"));
+}
