@@ -36,7 +36,7 @@ pub struct Options {
 /// How many requests are remembered.
 const REMEMBERED: usize = 1_000;
 /// Well above what the gateway takes, as with real providers.
-const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
+const MAX_BODY_BYTES: usize = 256 * 1024 * 1024;
 
 struct Seen {
     method: Method,
