@@ -98,6 +98,7 @@ def test_rules_go_out_and_in_again_by_their_names(start_gateway: Callable[..., g
     firewall = {
         "name": "No keys", "priority": 0, "is_enabled": True, "scope": "prompt", "type": "regex",
         "pattern": "sk-[a-z]+", "action": "mask", "replacement": "[key]",
+        "normalize": False,
     }  # fmt: skip
     with gateway.http() as api:
         assert api.post("/v1/routing-rules", json=routing).status_code == 201

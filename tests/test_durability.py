@@ -132,6 +132,9 @@ def refuses(host: str, port: int) -> bool:
         socket.create_connection((host, port), timeout=5).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:
+        # It was in the queue of the socket that was just closed.
+        return False
     return False
 
 

@@ -132,9 +132,8 @@ def test_a_budget_of_one_dollar_is_not_passed_by_a_thousand_at_once(
 
 def test_under_a_budget_a_model_must_have_a_price(start_gateway: Callable[..., gp.Gateway], tmp_path: Path) -> None:
     config = tmp_path / "tokenrouter.toml"
-    settings = gp.provider_settings("openai", "openai", "http://127.0.0.1:9/v1") + 'models = ["homemade"]\n'
-    config.write_text(settings)
-    gateway = start_gateway(config=config, environment={"SIMULATED_KEY": gp.SIMULATED_KEY})
+    config.write_text('[[providers]]\nname = "openai"\nkind = "openai"\nmodels = ["homemade"]\n')
+    gateway = start_gateway(config=config)
     with gateway.http() as api:
         assert api.post("/v1/responses", json=BODY | {"model": "homemade"}).status_code == 200
         assert api.get("/v1/usage").json()["total"]["unpriced_requests"] == 1
