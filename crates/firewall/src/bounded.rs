@@ -121,7 +121,8 @@ impl BoundedTransducer {
             }
             let Some(matcher) = self.matcher.as_mut() else { return Err(Stop::Exhausted) };
             let share = STEPS_A_CALL / u32::try_from(window).unwrap_or(u32::MAX).max(1);
-            let limits = Limits { steps: share.clamp(1, STEPS), last_start };
+            let until = (began + TIME).saturating_sub(self.spent);
+            let limits = Limits { steps: share.clamp(1, STEPS), last_start, until };
             match matcher.find(&pattern.pattern, &self.text[..subject], self.next_start, end, limits) {
                 // Some place wants more steps than its share: a few places at a time then.
                 Found::Exhausted if limits.steps < STEPS => window = FIRST_WINDOW,

@@ -5,6 +5,7 @@
 
 use proptest::prelude::*;
 use std::sync::Arc;
+use std::time::Duration;
 use tokenrouter_firewall::{Action, EngineKind, PatternKind, RuleSet, RuleSpec, Scope, Tally, check_pattern};
 use tokenrouter_pcre2::{End, Found, Limits, Matcher, Pattern};
 
@@ -50,10 +51,11 @@ fn streamed(set: &Arc<RuleSet>, pieces: &[&str]) -> (Result<String, i64>, String
     (result.map(|()| out.clone()).map_err(|b| b.rule_id), out, hits)
 }
 
-/// The same by PCRE2 alone, rule after rule over the whole text.
-fn oracle(rules: &[RuleSpec], text: &str) -> Result<String, i64> {
+/// The same by PCRE2 alone, rule after rule over the whole text. None: a million steps do not tell, as of
+/// `(?:(?:.)*)*\A` over a text that masks have made longer.
+fn oracle(rules: &[RuleSpec], text: &str) -> Option<Result<String, i64>> {
     let mut text = text.to_owned();
-    let limits = Limits { steps: 1_000_000, last_start: usize::MAX };
+    let limits = Limits { steps: 1_000_000, last_start: usize::MAX, until: Duration::MAX };
     for rule in rules {
         let quoted = format!(r"\Q{}\E", rule.pattern);
         let pattern = if rule.kind == PatternKind::Substring { &quoted } else { &rule.pattern };
@@ -70,6 +72,7 @@ fn oracle(rules: &[RuleSpec], text: &str) -> Result<String, i64> {
                 }
                 Found::Match { began, .. } if began < text.len() => at = text.ceil_char_boundary(began + 1),
                 Found::Match { .. } | Found::None => break,
+                Found::Exhausted => return None,
                 other => panic!("{other:?}"),
             }
             if at >= text.len() {
@@ -78,12 +81,12 @@ fn oracle(rules: &[RuleSpec], text: &str) -> Result<String, i64> {
         }
         out.push_str(&text[last..]);
         match rule.action {
-            Action::Block if found > 0 => return Err(rule.id),
+            Action::Block if found > 0 => return Some(Err(rule.id)),
             Action::Mask => text = out,
             _ => {}
         }
     }
-    Ok(text)
+    Some(Ok(text))
 }
 
 fn pattern() -> impl Strategy<Value = String> {
@@ -142,7 +145,9 @@ proptest! {
     ) {
         let set = Arc::new(RuleSet::compile(&rules).unwrap());
         let (whole, hits) = screened(&set, &text);
-        prop_assert_eq!(&whole, &oracle(&rules, &text));
+        if let Some(expected) = oracle(&rules, &text) {
+            prop_assert_eq!(&whole, &expected);
+        }
         let mut cuts: Vec<usize> = cuts.into_iter().map(|c| text.floor_char_boundary(c)).collect();
         cuts.sort_unstable();
         let mut pieces = Vec::new();
@@ -162,7 +167,7 @@ proptest! {
                 prop_assert!(result.is_err());
                 // With one rule, what had left lies before its first match.
                 if rules.len() == 1 {
-                    let shown = oracle(&[RuleSpec { action: Action::Mask, replacement: Some("\u{1}".into()), ..rules[0].clone() }], &text).unwrap();
+                    let shown = oracle(&[RuleSpec { action: Action::Mask, replacement: Some("\u{1}".into()), ..rules[0].clone() }], &text).unwrap().unwrap();
                     let before = shown.split('\u{1}').next().unwrap();
                     prop_assert!(before.starts_with(&sent));
                 }
@@ -187,6 +192,7 @@ fn text_is_held_only_while_it_may_become_part_of_a_match() {
     assert_eq!(held(EMAIL, Action::Warn, "write to bob@exam"), 0);
     assert_eq!(held(r"\d{3}-\d{2}-\d{4}", Action::Block, "it is 123-4"), 5);
     assert_eq!(held(r"\d{3}-\d{2}-\d{4}", Action::Block, "it is 123-x"), 0);
+    assert_eq!(held("ab", Action::Mask, "aaaaaaaa"), 1);
 }
 
 fn masked(kind: PatternKind, pattern: &str, text: &str) -> String {

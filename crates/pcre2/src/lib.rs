@@ -6,10 +6,11 @@
 //! PCRE2's own limits do not bound time.
 //!
 //! **No call runs longer than its limits allow**: the interpreter counts its steps from each place at which
-//! a match may begin, and a call looks at so many of these only.
+//! a match may begin, a call looks at so many of these only, and the clock is looked at between steps. Steps
+//! alone bound no time: a greedy repetition of one character is one step, however far it runs.
 
 use pcre2_sys as sys;
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
 use std::ptr::{self, NonNull};
 use std::time::Duration;
 
@@ -29,12 +30,52 @@ const FLAGS: [(char, u32); 8] = [
 ];
 /// Groups may nest so deep.
 const MAX_NESTING: u32 = 100;
-/// Bytes of compiled pattern.
-const MAX_COMPILED_BYTES: usize = 1 << 20;
+/// Bytes of compiled pattern, some half of which are for the looks at the clock.
+const MAX_COMPILED_BYTES: usize = 2 << 20;
 /// Characters that a look-behind of no fixed length may look at.
 const MAX_LOOK_BEHIND: u32 = 255;
 /// Kibibytes that one match may take for its backtracking.
 const HEAP_LIMIT_KIB: u32 = 4 * 1024;
+
+/// Characters that may be run over between two looks at the clock, about a millisecond.
+const CHARS_A_LOOK: usize = 1 << 20;
+/// Steps between two looks at the clock, at most: a look is a system call.
+const STEPS_A_LOOK: usize = 256;
+
+type Callout = unsafe extern "C" fn(*mut c_void, *mut c_void) -> c_int;
+
+// What `pcre2-sys` has no binding of.
+unsafe extern "C" {
+    /// The callout is called with a block that tells where matching is, which is not looked at here, and with `data`.
+    fn pcre2_set_callout_8(
+        context: *mut sys::pcre2_match_context_8,
+        callout: Option<Callout>,
+        data: *mut c_void,
+    ) -> c_int;
+}
+
+/// When a call must end.
+struct Clock {
+    until: Duration,
+    every: usize,
+    left: usize,
+}
+
+/// PCRE2 calls it before each item of the pattern (`PCRE2_AUTO_CALLOUT`): between two calls one character or one
+/// repetition of it is matched.
+///
+/// # Safety
+/// `data` is a [`Clock`] that nothing else uses meanwhile.
+unsafe extern "C" fn look_at_the_clock(_block: *mut c_void, data: *mut c_void) -> c_int {
+    // SAFETY: as the caller says.
+    let clock = unsafe { &mut *data.cast::<Clock>() };
+    clock.left -= 1;
+    if clock.left > 0 {
+        return 0;
+    }
+    clock.left = clock.every;
+    if thread_time() > clock.until { sys::PCRE2_ERROR_CALLOUT } else { 0 }
+}
 
 /// A pattern that does not compile.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +128,8 @@ impl Pattern {
     /// # Errors
     /// When the pattern is not one of PCRE2's, a flag is not known, or the pattern is too large.
     pub fn new(pattern: &str, flags: &str) -> Result<Self, CompileError> {
-        let mut options = sys::PCRE2_UTF | sys::PCRE2_NEVER_BACKSLASH_C | sys::PCRE2_USE_OFFSET_LIMIT;
+        let mut options =
+            sys::PCRE2_UTF | sys::PCRE2_NEVER_BACKSLASH_C | sys::PCRE2_USE_OFFSET_LIMIT | sys::PCRE2_AUTO_CALLOUT;
         for flag in flags.chars().filter(|flag| *flag != 'u') {
             match FLAGS.iter().find(|(letter, _)| *letter == flag) {
                 Some((_, option)) => options |= option,
@@ -168,6 +210,8 @@ pub struct Limits {
     pub steps: u32,
     /// The last byte at which a match may begin in this call; `usize::MAX` for the end.
     pub last_start: usize,
+    /// By [`thread_time`]; a call may come to a few milliseconds more.
+    pub until: Duration,
 }
 
 /// What a call found. Offsets are in bytes of the subject.
@@ -179,7 +223,7 @@ pub enum Found {
     Partial { began: usize },
     /// No match begins within the limits.
     None,
-    /// The steps were used up.
+    /// The steps or the time were used up.
     Exhausted,
 }
 
@@ -236,10 +280,14 @@ impl Matcher {
         if end == End::Open {
             options |= sys::PCRE2_PARTIAL_HARD;
         }
-        // SAFETY: the context is valid, and so are the limits, whatever they are.
+        let every = (CHARS_A_LOOK / subject.len().max(1)).clamp(1, STEPS_A_LOOK);
+        let mut clock = Clock { until: limits.until, every, left: every };
+        // SAFETY: the context is valid, and so are the limits, whatever they are. The clock outlives the match
+        // below, the only one before the callout is set anew.
         unsafe {
             sys::pcre2_set_match_limit_8(self.context.as_ptr(), limits.steps);
             sys::pcre2_set_offset_limit_8(self.context.as_ptr(), limits.last_start);
+            pcre2_set_callout_8(self.context.as_ptr(), Some(look_at_the_clock), (&raw mut clock).cast());
         }
         // SAFETY: pointer and length are those of a `str`, which is valid UTF-8 and so need not be checked
         // again; `from` lies within it on the beginning of a character; pattern, data and context are valid.
@@ -258,7 +306,7 @@ impl Matcher {
             sys::PCRE2_ERROR_NOMATCH => return Found::None,
             sys::PCRE2_ERROR_PARTIAL => {}
             code if code >= 0 => {}
-            // The limits of steps, depth and heap; and whatever else may go wrong, such as no memory: what
+            // The limits of steps, time, depth and heap; and whatever else may go wrong, such as no memory: what
             // could not be looked at must not count as clean.
             _ => return Found::Exhausted,
         }
@@ -280,7 +328,7 @@ mod tests {
     use super::*;
 
     fn find(pattern: &str, subject: &str, end: End) -> Found {
-        let limits = Limits { steps: 10_000, last_start: usize::MAX };
+        let limits = Limits { steps: 10_000, last_start: usize::MAX, until: Duration::MAX };
         Matcher::new().unwrap().find(&Pattern::new(pattern, "i").unwrap(), subject, 0, end, limits)
     }
 
@@ -307,6 +355,14 @@ mod tests {
     fn a_hostile_pattern_ends_within_its_steps() {
         assert_eq!(find(r"(a+)+$", &("a".repeat(40) + "!"), End::Final), Found::Exhausted);
         assert_eq!(find(r"(?=.*SECRET)(?=.*KEY)\w+x", &("a".repeat(20_000) + " x"), End::Final), Found::Exhausted);
+    }
+
+    #[test]
+    fn time_that_is_over_ends_a_call_whatever_steps_are_left() {
+        let limits = Limits { steps: u32::MAX, last_start: usize::MAX, until: Duration::ZERO };
+        // Each step runs over all of the text, and there is no end of them.
+        let (pattern, subject) = (Pattern::new(r"(?:(?=(.*))x?)*y", "").unwrap(), "a".repeat(1 << 20) + "y");
+        assert_eq!(Matcher::new().unwrap().find(&pattern, &subject, 0, End::Final, limits), Found::Exhausted);
     }
 
     #[test]
