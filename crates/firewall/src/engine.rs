@@ -19,6 +19,8 @@ use tokenrouter_pcre2::Pattern;
 /// Bytes that one pattern's automaton may take, and twice that while it is made.
 const MAX_AUTOMATON_BYTES: usize = 2 << 20;
 /// Bytes of what it is made out of: `(?:a{1000}){1000}` is short to write.
+/// Of the automaton of what a bounded pattern needs: with more it is not looked for beforehand.
+const MAX_LOOSE_BYTES: usize = 256 << 10;
 const MAX_NFA_BYTES: usize = 10 << 20;
 const MAX_NESTING: u32 = 100;
 
@@ -131,7 +133,7 @@ fn bounded(written: &Written, ours: Option<PatternError>, beyond: String) -> Res
     }
     match Pattern::new(written.body, written.flags) {
         Ok(pattern) => {
-            let loose = pattern::relax(written).filter(|loose| parses(loose));
+            let loose = pattern::relax(written).filter(|loose| is_small(loose));
             let line_breaks_wait = written.body.contains('^');
             let engine = Engine::Bounded(Box::new(Bounded { pattern, line_breaks_wait }));
             Ok(Compiled { engine, loose, beyond: Some(beyond) })
@@ -186,8 +188,12 @@ fn line_begins_before_nothing(hir: &Hir) -> bool {
     }
 }
 
-fn parses(pattern: &str) -> bool {
-    regex_syntax::ParserBuilder::new().nest_limit(MAX_NESTING * 2).build().parse(pattern).is_ok()
+/// Whether it parses, and costs little beside the patterns of other rules.
+fn is_small(loose: &str) -> bool {
+    let syntax = syntax::Config::new().nest_limit(MAX_NESTING * 2);
+    let config =
+        thompson::Config::new().nfa_size_limit(Some(MAX_LOOSE_BYTES)).which_captures(thompson::WhichCaptures::None);
+    thompson::Compiler::new().syntax(syntax).configure(config).build(loose).is_ok()
 }
 
 /// The automaton, and the bytes with which a match can begin.

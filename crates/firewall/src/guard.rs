@@ -18,8 +18,8 @@ pub(crate) struct Stage {
     pub rules: Range<usize>,
     /// None: these rules always read.
     pub starts: Option<Starts>,
-    /// Whether any of them puts another text in a match's place.
-    pub masks: bool,
+    /// How often what one of them puts in a match's place may make a match of another one that begins before it.
+    pub joins: usize,
     /// How many bytes before a match can have a say in it.
     pub context: usize,
 }
@@ -144,7 +144,7 @@ impl Run {
 /// a literal where this one began is undecided as long as this one is, and so on backwards.
 fn undecided_from(stage: &Stage, starts: &Starts, state: u32, text: &str) -> usize {
     let mut from = text.len() - starts.depth(state).min(text.len());
-    if from == text.len() || !stage.masks {
+    if from == text.len() || stage.joins == 0 {
         return from;
     }
     let mut depths = Vec::with_capacity(from);
@@ -153,7 +153,10 @@ fn undecided_from(stage: &Stage, starts: &Starts, state: u32, text: &str) -> usi
         state = starts.step(state, byte);
         depths.push(starts.depth(state));
     }
-    while let Some(depth) = from.checked_sub(1).and_then(|last| depths.get(last)).filter(|depth| **depth > 0) {
+    for _ in 0..stage.joins {
+        let Some(depth) = from.checked_sub(1).and_then(|last| depths.get(last)).filter(|depth| **depth > 0) else {
+            break;
+        };
         from -= (*depth).min(from);
     }
     from

@@ -12,6 +12,7 @@ mod guard;
 mod json_guard;
 mod normalize;
 mod pattern;
+mod prefilter;
 mod rule;
 mod rule_set;
 mod starts;

@@ -4,11 +4,11 @@ use crate::engine::{Engine, EngineKind, PatternInfo};
 use crate::guard::{Guard, Stage};
 use crate::json_guard::JsonGuard;
 use crate::pattern::PatternError;
+use crate::prefilter::Prefilter;
 use crate::rule::{Link, Rule};
 use crate::starts::{Starts, literals};
 use crate::tally::Tally;
 use crate::{Action, PatternKind, Scope};
-use regex_automata::{Input, MatchKind, PatternSet, meta};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -48,16 +48,6 @@ pub(crate) struct Chain {
     pub rules: Vec<Rule>,
     pub stages: Vec<Stage>,
     prefilter: Prefilter,
-}
-
-/// Which rules have something to find in a text at all: all their patterns in one pass.
-#[derive(Default)]
-struct Prefilter {
-    regex: Option<meta::Regex>,
-    /// The rule of each pattern.
-    rules: Vec<usize>,
-    /// Rules of which nothing is known.
-    unknown: Vec<usize>,
 }
 
 /// Compiled rules, never changed: a new set is made when a rule changes.
@@ -242,42 +232,11 @@ impl Chain {
             let all: Option<Vec<Vec<u8>>> = run.iter().cloned().collect::<Option<Vec<_>>>().map(|l| l.concat());
             let starts = all.and_then(|all| Starts::new(&all));
             let context = chain.rules[rules.clone()].iter().map(Rule::look_behind_bytes).max().unwrap_or(4);
-            let masks = chain.rules[rules.clone()].iter().any(|rule| rule.action == Action::Mask);
-            chain.stages.push(Stage { rules, starts, masks, context });
+            let masks = chain.rules[rules.clone()].iter().filter(|rule| rule.action == Action::Mask).count();
+            let joins = masks.min(run.len() - 1);
+            chain.stages.push(Stage { rules, starts, joins, context });
         }
         chain.prefilter = Prefilter::new(loose);
         Ok(chain)
-    }
-}
-
-impl Prefilter {
-    fn new(loose: Vec<Option<String>>) -> Self {
-        let unknown: Vec<usize> = (0..).zip(&loose).filter(|(_, p)| p.is_none()).map(|(i, _)| i).collect();
-        let (rules, patterns): (Vec<usize>, Vec<String>) =
-            (0..).zip(loose).filter_map(|(i, pattern)| Some((i, pattern?))).unzip();
-        let config = meta::Config::new()
-            .match_kind(MatchKind::All)
-            .nfa_size_limit(Some(64 << 20))
-            .hybrid_cache_capacity(8 << 20);
-        let regex =
-            (!patterns.is_empty()).then(|| meta::Builder::new().configure(config).build_many(&patterns).ok()).flatten();
-        match regex {
-            Some(regex) => Self { regex: Some(regex), rules, unknown },
-            // Too many for one pass: each rule looks for itself.
-            None => Self { regex: None, rules: Vec::new(), unknown: (0..rules.len() + unknown.len()).collect() },
-        }
-    }
-
-    /// The rules from `first` on that may find something in the text, in their order.
-    fn candidates(&self, text: &str, first: usize) -> Vec<usize> {
-        let mut found: Vec<usize> = self.unknown.iter().copied().filter(|rule| *rule >= first).collect();
-        if let Some(regex) = &self.regex {
-            let mut set = PatternSet::new(regex.pattern_len());
-            regex.which_overlapping_matches(&Input::new(text), &mut set);
-            let rules = set.iter().filter_map(|pattern| self.rules.get(pattern.as_usize()).copied());
-            found.extend(rules.filter(|rule| *rule >= first));
-            found.sort_unstable();
-        }
-        found
     }
 }
