@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 use tokenrouter_firewall::{Action, JsonGuard, PatternKind, RuleSet, RuleSpec, Scope, Tally, check_pattern, try_rule};
+use tokenrouter_pcre2::thread_time;
 use tokenrouter_protocol::{ModelEvent, Request};
 use tokenrouter_providers::{Kind, StreamDecoder, Target, Translation, decode_error, decode_response, encode};
 use tokenrouter_upstream::sse::SseDecoder;
@@ -122,9 +123,11 @@ pub fn pattern(bytes: &[u8]) {
 /// What one rule may take of one text.
 pub const LONGEST: Duration = Duration::from_millis(50);
 const TIMED_TEXT_BYTES: usize = 64 * 1024;
+const PIECE_BYTES: usize = 20;
 
-/// The processor time that a pattern (the first line) takes over 64 KiB of a text (the rest, over and over); none
-/// if it is refused. A text that it cannot be done with within the budget counts: refusing it takes its time too.
+/// The processor time that a pattern (the first line) takes over 64 KiB of a text (the rest, over and over), whole or
+/// in pieces of 20 bytes, whichever is longer; none if it is refused. A text that it cannot be done with within its
+/// budget counts: giving up takes its time too.
 ///
 /// For a release build: without optimisation the figure says nothing.
 #[must_use]
@@ -132,19 +135,25 @@ pub fn pattern_time(bytes: &[u8]) -> Option<Duration> {
     let text = std::str::from_utf8(bytes).ok()?;
     let (pattern, seed) = text.split_once('\n').unwrap_or((text, ""));
     check_pattern(PatternKind::Regex, pattern).ok()?;
-    let rules = RuleSet::compile(&[rule(pattern, PatternKind::Regex)]).ok()?;
+    let rules = Arc::new(RuleSet::compile(&[rule(pattern, PatternKind::Regex)]).ok()?);
     let seed = if seed.is_empty() { "a" } else { seed };
     let mut text = seed.repeat(TIMED_TEXT_BYTES.div_ceil(seed.len()));
     text.truncate(text.floor_char_boundary(TIMED_TEXT_BYTES));
-    let before = processor_time()?;
-    let _ = std::hint::black_box(rules.screen(Scope::Response, &text, &mut Tally::default()));
-    processor_time()?.checked_sub(before)
-}
-
-/// Of this thread, as Linux counts it; none elsewhere.
-fn processor_time() -> Option<Duration> {
-    let counted = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    Some(Duration::from_nanos(counted.split_whitespace().next()?.parse().ok()?))
+    let (mut tally, mut out) = (Tally::default(), String::new());
+    let before = thread_time();
+    let _ = std::hint::black_box(rules.screen(Scope::Response, &text, &mut tally));
+    let between = thread_time();
+    let mut guard = rules.guard(Scope::Response);
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let (piece, more) = rest.split_at(rest.floor_char_boundary(PIECE_BYTES));
+        if guard.push(piece, &mut out, &mut tally).is_err() {
+            break;
+        }
+        rest = more;
+    }
+    let _ = std::hint::black_box(guard.finish(&mut out, &mut tally));
+    Some(between.saturating_sub(before).max(thread_time().saturating_sub(between)))
 }
 
 /// JSON that is masked is JSON, whole as in pieces.
