@@ -12,7 +12,7 @@ import anthropic
 import gateway_process as gp
 import httpx
 import pytest
-from anthropic.types import Message, RawMessageStreamEvent
+from anthropic.types import Message, ModelInfo, RawMessageStreamEvent
 from errors import LEAKS
 from pydantic import BaseModel, TypeAdapter
 
@@ -635,3 +635,16 @@ def test_the_ledger_has_each_request_once(start_gateway: Any) -> None:
     with sqlite3.connect(gateway.database) as database:
         rows = database.execute("SELECT request_id, outcome, input_tokens > 0 FROM ledger ORDER BY rowid").fetchall()
     assert rows == [(ids[0], "completed", 1), (ids[1], "completed", 1), (ids[2], "failed", 0)]
+
+
+def test_the_models_are_listed_for_anthropics_client(client: anthropic.Anthropic) -> None:
+    models = list(client.models.list(limit=1000))
+    assert len({model.id for model in models}) == len(models)
+    assert {"auto", "auto:cost", OPENAI, ANTHROPIC} <= {model.id for model in models}
+    for model in models:
+        assert ModelInfo.model_validate(model.model_dump()).type == "model"
+        assert model.display_name and model.created_at.tzinfo
+    assert client.models.retrieve(ANTHROPIC).display_name == "claude-sonnet-4-5"
+    assert client.models.retrieve("auto").id == "auto"
+    with pytest.raises(anthropic.NotFoundError):
+        client.models.retrieve("claude-nothing")

@@ -1,4 +1,4 @@
-//! `/v1/models`: what a request can name.
+//! `/v1/models`: what a request can name, in OpenAI's shape, and in Anthropic's for its clients.
 
 use super::extract::Path;
 use crate::app::App;
@@ -6,33 +6,73 @@ use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Code};
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use tokenrouter_routing::Candidate;
+use tokenrouter_routing::{Candidate, ModelInfo};
 
-pub(super) async fn list_models(State(app): State<Arc<App>>, caller: Caller) -> Json<Value> {
-    let mut data: Vec<Value> =
-        ["auto", "auto:balance", "auto:cost", "auto:quality", "auto:latency"].into_iter().map(auto).collect();
-    data.extend(
-        app.pool.candidates().iter().filter(|c| c.ready && caller.models.allows(&c.provider, &c.model)).map(describe),
-    );
-    Json(json!({ "object": "list", "data": data }))
+const MODES: [&str; 5] = ["auto", "auto:balance", "auto:cost", "auto:quality", "auto:latency"];
+
+/// All of them on one page.
+pub(super) async fn list_models(State(app): State<Arc<App>>, headers: HeaderMap, caller: Caller) -> Json<Value> {
+    let ready = app.pool.candidates().iter().filter(|c| c.ready && caller.models.allows(&c.provider, &c.model));
+    if !is_of_anthropics_client(&headers) {
+        let data: Vec<Value> = MODES.into_iter().map(auto).chain(ready.map(describe)).collect();
+        return Json(json!({ "object": "list", "data": data }));
+    }
+    let data: Vec<Value> =
+        MODES.into_iter().map(|mode| model_info(mode, None)).chain(ready.map(of_candidate)).collect();
+    Json(json!({
+        "first_id": data.first().map(|model| &model["id"]),
+        "last_id": data.last().map(|model| &model["id"]),
+        "has_more": false,
+        "data": data,
+    }))
 }
 
 /// By `auto…`, `provider/model`, or the model's own name.
 pub(super) async fn get_model(
     State(app): State<Arc<App>>,
+    headers: HeaderMap,
     caller: Caller,
     Path(id): Path<String>,
 ) -> ApiResult<Json<Value>> {
-    if matches!(id.as_str(), "auto" | "auto:balance" | "auto:cost" | "auto:quality" | "auto:latency") {
-        return Ok(Json(auto(&id)));
+    let for_anthropic = is_of_anthropics_client(&headers);
+    if MODES.contains(&id.as_str()) {
+        return Ok(Json(if for_anthropic { model_info(&id, None) } else { auto(&id) }));
     }
     let mut ready = app.pool.candidates().iter().filter(|c| c.ready && caller.models.allows(&c.provider, &c.model));
     ready
         .find(|c| full_name(c) == id || c.model.id == id || c.model.aliases.contains(&id))
-        .map(|c| Json(describe(c)))
+        .map(|c| Json(if for_anthropic { of_candidate(c) } else { describe(c) }))
         .ok_or_else(|| ApiError::new(Code::ModelNotFound, format!("there is no model `{id}`")))
+}
+
+/// Anthropic's API asks every caller for this header; OpenAI's clients do not send it.
+fn is_of_anthropics_client(headers: &HeaderMap) -> bool {
+    headers.contains_key("anthropic-version")
+}
+
+fn of_candidate(candidate: &Candidate) -> Value {
+    model_info(&full_name(candidate), Some(&candidate.model))
+}
+
+/// Anthropic's `ModelInfo`. What the catalog does not know is null; an unknown date of release is, as there, the epoch.
+fn model_info(id: &str, model: Option<&ModelInfo>) -> Value {
+    let ends_on = model.and_then(|model| model.deprecated_on.as_deref());
+    json!({
+        "type": "model",
+        "id": id,
+        "display_name": model.map_or(id, |model| model.id.as_str()),
+        "created_at": "1970-01-01T00:00:00Z",
+        "lifecycle": if ends_on.is_some() { "deprecated" } else { "active" },
+        "deprecated_at": null,
+        "retires_at": ends_on.map(|date| format!("{date}T00:00:00Z")),
+        "line": null,
+        "max_input_tokens": model.map(|model| model.context_window),
+        "max_tokens": model.map(|model| model.max_output_tokens),
+        "capabilities": null,
+    })
 }
 
 fn auto(id: &str) -> Value {
