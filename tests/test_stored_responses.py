@@ -255,3 +255,38 @@ def test_nothing_of_what_is_not_to_be_stored_is_in_the_files(
         assert api.post("/v1/responses", json=body | {"store": True}).status_code == 200
         assert secrets[0] in found()
     assert gateway.stop() == 0
+
+
+LONG = "The sea was calm that day and nobody spoke of it. " * 200
+
+
+def test_a_conversation_stays_while_its_prompt_cache_is_worth_more_than_the_switch(api: httpx.Client) -> None:
+    first = create(api, LONG, model="anthropic/claude-haiku-5-5")
+    alone = create(api, "And then?", model="auto:cost")["tokenrouter"]
+    next_ = create(api, "And then?", model="auto:cost", previous_response_id=first["id"])["tokenrouter"]
+    assert alone["model"] != "claude-haiku-5-5", "the test has lost its point: take another model"
+    assert (next_["provider"], next_["model"], next_["warnings"]) == ("anthropic", "claude-haiku-5-5", [])
+
+
+def test_a_model_that_is_named_is_taken_whatever_came_before(api: httpx.Client) -> None:
+    first = create(api, LONG, model="anthropic/claude-haiku-5-5")
+    next_ = create(api, "And then?", model="gpt-4o-mini", previous_response_id=first["id"])["tokenrouter"]
+    assert (next_["model"], next_["warnings"]) == ("gpt-4o-mini", [])
+
+
+def test_why_a_conversation_moves_is_told(api: httpx.Client) -> None:
+    def moved(last: str, mode: str, text: Any) -> str:
+        first = create(api, "Hello", model=last)
+        told = create(api, text, model=mode, previous_response_id=first["id"])["tokenrouter"]
+        assert f"{told['provider']}/{told['model']}" != last
+        (warning,) = told["warnings"]
+        assert warning["source"] == "router"
+        prefix = f"the conversation moved to {told['provider']}/{told['model']} from {last}, which "
+        assert warning["message"].startswith(prefix)
+        reason: str = warning["message"].removeprefix(prefix)
+        return reason
+
+    assert moved("openai/gpt-4o", "auto:cost", "And then?") == "now scores lower by more than its prompt cache is worth"
+    png = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg=="
+    picture = [{"role": "user", "content": [{"type": "input_image", "image_url": png}]}]
+    assert moved("deepseek/deepseek-chat", "auto", picture) == "cannot see images"

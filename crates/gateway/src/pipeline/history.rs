@@ -4,8 +4,10 @@
 use super::conversation::{self, Lease};
 use crate::app::App;
 use crate::error::{ApiError, ApiResult, Code};
+use serde::Deserialize;
 use serde_json::Value;
 use tokenrouter_protocol::{Item, Request};
+use tokenrouter_routing::LastTurn;
 use tokenrouter_store::StoredResponse;
 
 /// The longest chain that is followed.
@@ -17,7 +19,14 @@ pub(super) struct History {
     pub first_own: usize,
     /// Of the request's conversation, to be held until the response is recorded.
     pub lease: Option<Lease>,
+    /// Where the response that is gone on from came from.
+    pub last_turn: Option<LastTurn>,
 }
+
+/// How long a provider keeps a prompt that nobody asks for again: five minutes with Anthropic, five to ten with OpenAI.
+const CACHE_MS: i64 = 5 * 60 * 1_000;
+/// The shortest prompt that OpenAI and most of Anthropic's models cache.
+const CACHED_FROM_TOKENS: u64 = 1_024;
 
 /// Puts the items of the turns before in front of the request's own.
 pub(super) async fn expand(app: &App, workspace_id: i64, request: &mut Request) -> ApiResult<History> {
@@ -26,13 +35,17 @@ pub(super) async fn expand(app: &App, workspace_id: i64, request: &mut Request) 
         Some(id) if request.previous_response_id.is_none() => Some(app.conversations.lease(workspace_id, id)?),
         _ => None,
     };
-    let first_own = prepend_turns(app, workspace_id, request).await?;
-    Ok(History { first_own, lease })
+    let (first_own, last_turn) = prepend_and_look(app, workspace_id, request).await?;
+    Ok(History { first_own, lease, last_turn })
 }
 
 /// The same for a request that adds nothing: gives where its own items begin.
 pub(super) async fn prepend_turns(app: &App, workspace_id: i64, request: &mut Request) -> ApiResult<usize> {
-    let before = match (&request.conversation, &request.previous_response_id) {
+    prepend_and_look(app, workspace_id, request).await.map(|(first_own, _)| first_own)
+}
+
+async fn prepend_and_look(app: &App, workspace_id: i64, request: &mut Request) -> ApiResult<(usize, Option<LastTurn>)> {
+    let (before, last) = match (&request.conversation, &request.previous_response_id) {
         (Some(_), Some(_)) => {
             let message = "`conversation` and `previous_response_id` cannot be used together";
             return Err(ApiError::parameter("conversation", message));
@@ -40,14 +53,14 @@ pub(super) async fn prepend_turns(app: &App, workspace_id: i64, request: &mut Re
         (Some(id), None) => {
             let items = conversation::items(app, workspace_id, id).await?;
             conversation::refuse_known_items(&items, &request.input)?;
-            items
+            (items, None)
         }
         (None, Some(id)) => chain(app, workspace_id, id).await?,
-        (None, None) => Vec::new(),
+        (None, None) => (Vec::new(), None),
     };
     let first_own = before.len();
     prepend(request, before)?;
-    Ok(first_own)
+    Ok((first_own, last))
 }
 
 fn prepend(request: &mut Request, mut items: Vec<Item>) -> ApiResult<()> {
@@ -73,8 +86,8 @@ fn prepend(request: &mut Request, mut items: Vec<Item>) -> ApiResult<()> {
     Ok(())
 }
 
-/// The items of a response and of all those before it.
-async fn chain(app: &App, workspace_id: i64, id: &str) -> ApiResult<Vec<Item>> {
+/// The items of a response and of all those before it, and where that response came from.
+async fn chain(app: &App, workspace_id: i64, id: &str) -> ApiResult<(Vec<Item>, Option<LastTurn>)> {
     let turns = app.store.get_chain(workspace_id, id, MAX_TURNS).await?;
     let Some(oldest) = turns.last() else { return Err(missing(id)) };
     if let Some(previous) = &oldest.previous_response_id {
@@ -91,7 +104,30 @@ async fn chain(app: &App, workspace_id: i64, id: &str) -> ApiResult<Vec<Item>> {
     for turn in turns.iter().rev() {
         items.extend(items_of(turn)?);
     }
-    Ok(items)
+    Ok((items, turns.first().and_then(last_turn)))
+}
+
+/// None of a response that no provider gave.
+fn last_turn(turn: &StoredResponse) -> Option<LastTurn> {
+    #[derive(Deserialize)]
+    struct Body {
+        tokenrouter: Origin,
+        usage: Option<Usage>,
+    }
+    #[derive(Deserialize)]
+    struct Origin {
+        provider: String,
+        model: String,
+    }
+    #[derive(Deserialize)]
+    struct Usage {
+        input_tokens: u64,
+        output_tokens: u64,
+    }
+    let Body { tokenrouter: Origin { provider, model }, usage } = serde_json::from_slice(&turn.body).ok()?;
+    let tokens = usage.map_or(0, |usage| usage.input_tokens.saturating_add(usage.output_tokens));
+    let is_kept = tokens >= CACHED_FROM_TOKENS && crate::clock::now_ms() - turn.created_at_ms < CACHE_MS;
+    Some(LastTurn { provider, model, cached_tokens: if is_kept { tokens } else { 0 } })
 }
 
 /// What stood in a conversation before the response that the chain begins with. Nothing, if the

@@ -127,7 +127,7 @@ async fn prepare(caller: &Caller, record: &mut Record, mut request: Request) -> 
     let facts = plan::Facts::of(&request);
     let history = history::expand(&app, caller.workspace_id, &mut request).await?;
     record.lease = history.lease;
-    let mut plan = plan::decide(&app, caller, &request, &facts)?;
+    let mut plan = plan::decide(&app, caller, &request, &facts, history.last_turn)?;
     record.planned(&plan);
     screen::prompt(&caller.rules.firewall, &mut request, &mut record.tally)?;
     admission::admit(record, caller, &mut plan.targets, &request)?;

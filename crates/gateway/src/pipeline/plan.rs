@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokenrouter_protocol::{Item, Object, OutputValue, Part, Request, Role, TextFormat};
 use tokenrouter_routing::{
-    self as routing, AllowedModels, Decision, Mode, ModelRequest, Needs, SelectError, Target, TaskGuess, TaskInput,
+    self as routing, AllowedModels, Decision, LastTurn, Mode, ModelRequest, Needs, SelectError, Target, TaskGuess,
+    TaskInput,
 };
 use tokenrouter_upstream::Ejection;
 
@@ -55,8 +56,14 @@ pub(super) struct Plan {
     pub order_stands: bool,
 }
 
-pub(super) fn decide(app: &App, caller: &Caller, request: &Request, facts: &Facts) -> ApiResult<Plan> {
-    let (plan, decision) = consider(app, &caller.rules.routing, &caller.models, request, facts)?;
+pub(super) fn decide(
+    app: &App,
+    caller: &Caller,
+    request: &Request,
+    facts: &Facts,
+    last_turn: Option<LastTurn>,
+) -> ApiResult<Plan> {
+    let (plan, decision) = consider(app, &caller.rules.routing, &caller.models, request, facts, last_turn)?;
     let decision = decision.map_err(|error| select_error(error, &plan.origins))?;
     let mut warnings = plan.warnings;
     warnings.extend(decision.warnings.into_iter().map(|message| Warning::new(Source::Router, None, message)));
@@ -100,6 +107,7 @@ fn consider(
     allowed: &Arc<AllowedModels>,
     request: &Request,
     facts: &Facts,
+    last_turn: Option<LastTurn>,
 ) -> ApiResult<(Considered, Result<Decision, SelectError>)> {
     let asked = asked(app, request)?;
     let mode = asked.mode.unwrap_or(Mode::Balance);
@@ -148,6 +156,7 @@ fn consider(
         model_by_rule,
         allowed: Arc::clone(allowed),
         day: crate::clock::today(),
+        last_turn,
     };
     let mut decision = routing::select(&app.pool, &select, &app.latency);
     let mut warnings: Vec<Warning> =
@@ -300,7 +309,7 @@ fn explained(
     request: &Request,
 ) -> ApiResult<Object> {
     let facts = Facts::of(request);
-    let (considered, decision) = consider(app, rules, allowed, request, &facts)?;
+    let (considered, decision) = consider(app, rules, allowed, request, &facts, None)?;
     let decision = decision.map_err(|error| select_error(error, &considered.origins))?;
     let mut warnings = considered.warnings;
     warnings.extend(decision.warnings.iter().map(|m| Warning::new(Source::Router, None, m.clone())));

@@ -30,6 +30,22 @@ pub struct Needs {
     pub task: Task,
 }
 
+/// Where the turn before of the same conversation went.
+#[derive(Clone, Debug)]
+pub struct LastTurn {
+    pub provider: String,
+    /// The model's id, or an alias of it.
+    pub model: String,
+    /// How much of the prompt its provider is likely to have in its prompt cache.
+    pub cached_tokens: u64,
+}
+
+impl LastTurn {
+    fn went_to(&self, provider: &str, model: &ModelInfo) -> bool {
+        self.provider == provider && (self.model == model.id || model.aliases.contains(&self.model))
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Request {
     pub provider: Option<String>,
@@ -44,6 +60,8 @@ pub struct Request {
     pub allowed: Arc<AllowedModels>,
     /// Today, as `2026-11-24`: a model that its provider has ended by then is chosen only by its name.
     pub day: String,
+    /// A conversation stays where it is while that is worth more than the switch.
+    pub last_turn: Option<LastTurn>,
 }
 
 /// A place to send the request to.
@@ -113,9 +131,13 @@ pub fn select(pool: &Pool, request: &Request, latency: &dyn LatencyView) -> Resu
         return Err(SelectError::NotAllowed { asked: request.model.clone() });
     }
     let mut reasons = Vec::new();
+    let mut left_for = None;
     candidates.retain(|candidate| match lacks(&candidate.model, request, named) {
         None => true,
         Some(reason) => {
+            if request.last_turn.as_ref().is_some_and(|last| last.went_to(&candidate.provider, &candidate.model)) {
+                left_for = Some(reason);
+            }
             if reasons.len() < 3 {
                 reasons.push(format!("{}/{} {reason}", candidate.provider, candidate.model.id));
             }
@@ -133,8 +155,26 @@ pub fn select(pool: &Pool, request: &Request, latency: &dyn LatencyView) -> Resu
             .then_with(|| a.model.id.cmp(&b.model.id))
             .then_with(|| a.provider.cmp(&b.provider))
     });
+    warnings.extend(moved(request, &targets, left_for));
     let confidence = if named { 1.0 } else { confidence(&targets) };
     Ok(Decision { targets, confidence, warnings })
+}
+
+/// What is told when a conversation does not stay where it was, and nobody asked that it should not.
+fn moved(request: &Request, targets: &[Target], left_for: Option<&str>) -> Option<String> {
+    let (last, first) = (request.last_turn.as_ref()?, targets.first()?);
+    let elsewhere = request.provider.as_ref().is_some_and(|provider| *provider != last.provider);
+    if request.model.is_some() || elsewhere || last.went_to(&first.provider, &first.model) {
+        return None;
+    }
+    let stands = targets.iter().any(|target| last.went_to(&target.provider, &target.model));
+    let reason = match left_for {
+        Some(reason) => format!("which {reason}"),
+        None if stands => "which now scores lower by more than its prompt cache is worth".to_owned(),
+        None => "which is not to be had".to_owned(),
+    };
+    let from = format!("{}/{}", last.provider, last.model);
+    Some(format!("the conversation moved to {}/{} from {from}, {reason}", first.provider, first.name))
 }
 
 fn cost_key(target: &Target) -> u64 {

@@ -21,6 +21,9 @@ const LATENCY_RANGE: (f32, f32) = (300.0, 60_000.0);
 const QUALITY_FLOOR: f32 = 0.35;
 /// The score of what is not known.
 const UNKNOWN: f32 = 0.3;
+/// What a candidate must be ahead by for a conversation to move to it, beside what the prompt cache is worth:
+/// measured latencies go up and down by more than nothing.
+const SWITCH: f32 = 0.02;
 /// Observations that weigh as much as the prior does.
 const PRIOR_SAMPLES: f32 = 5.0;
 
@@ -30,8 +33,10 @@ pub(super) fn rank(candidates: &[&Candidate], request: &Request, seen: &dyn Late
         .iter()
         .map(|candidate| {
             let model = &candidate.model;
-            let usage =
-                TokenUsage { uncached_input: request.needs.input_tokens_estimate, output, ..TokenUsage::default() };
+            let input = request.needs.input_tokens_estimate;
+            let last = request.last_turn.as_ref().filter(|last| last.went_to(&candidate.provider, model));
+            let cache_read = last.map_or(0, |last| last.cached_tokens.min(input));
+            let usage = TokenUsage { uncached_input: input - cache_read, cache_read, output, ..TokenUsage::default() };
             let cost = model.price.map(|price| price.cost(&usage));
             let scores = Scores {
                 #[allow(clippy::cast_precision_loss)]
@@ -43,7 +48,7 @@ pub(super) fn rank(candidates: &[&Candidate], request: &Request, seen: &dyn Late
                 name: sent_name(model, request.model.as_deref().filter(|_| named)),
                 provider: Arc::clone(&candidate.provider),
                 model: Arc::clone(model),
-                utility: utility(request.mode, &scores, named),
+                utility: utility(request.mode, &scores, named) + if last.is_some() { SWITCH } else { 0.0 },
                 scores,
                 estimated_cost_nano_usd: cost,
             }
