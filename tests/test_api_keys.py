@@ -130,6 +130,7 @@ def test_a_key_embeds_only_with_its_models(gateway: gp.Gateway, api: httpx.Clien
         ({"expires_in_days": 0}, "expires_in_days"),
         ({"expires_in_days": 1.5}, "expires_in_days"),
         ({"expires_at": "2020-01-01"}, "expires_at"),
+        ({"expires_at": "99999999999999"}, "expires_at"),
         ({"expires_at": "2099-01-01", "expires_in_days": 3}, "expires_in_days"),
         ({"key": "tr_mine"}, "key"),
     ],

@@ -110,6 +110,7 @@ def test_requests_are_found_by_what_became_of_them(api: httpx.Client) -> None:
         ("requests", "key_id", "mine"),
         ("requests", "since", "yesterday"),
         ("requests", "format", "xml"),
+        ("requests", "until", "99999999999999"),
         ("usage", "until", "2026-99-99"),
         ("usage", "group_by", "moon"),
     ],
