@@ -82,6 +82,21 @@ def test_an_inference_key_manages_nothing(
         assert limited.post("/v1/responses", json={"model": "gpt-4o-mini", "input": "Hi"}).status_code == 200
 
 
+def test_an_inference_key_is_told_how_its_own_responses_came_about_alone(
+    gateway: gp.Gateway, api: httpx.Client
+) -> None:
+    first, second = (make(api, scope="inference")["key"] for _ in range(2))
+    paths = {key: f"/v1/responses/{ask(gateway, key).json()['id']}/route" for key in (gateway.key, first, second)}
+    for key in (first, second):
+        with gateway.http(key) as limited:
+            for owner, path in paths.items():
+                if owner == key:
+                    assert limited.get(path).status_code == 200
+                else:
+                    check_error(limited.get(path), 404, "not_found_error", "not_found")
+    assert all(api.get(path).status_code == 200 for owner, path in paths.items() if owner != gateway.key)
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [

@@ -98,12 +98,14 @@ pub(super) async fn get_request(
     whole(&entry.ok_or_else(|| ApiError::not_found("such request"))?)
 }
 
-/// How the response came about: the request that made it.
+/// How the response came about: the request that made it. A key that manages nothing is told of its own
+/// requests alone.
 pub(super) async fn get_response_route(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(id): Path<String>,
 ) -> ApiResult<Json<Value>> {
     let entry = app.store.get_request_of_response(caller.workspace_id, &id).await?;
+    let entry = entry.filter(|entry| caller.may_look_at(entry.key_id));
     whole(&entry.ok_or_else(|| ApiError::not_found("such response, or it is still being made"))?)
 }
