@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from pathlib import Path
 from typing import Any
 
 import gateway_process as gp
@@ -167,3 +168,12 @@ def test_the_command_line_makes_the_same_keys(gateway: gp.Gateway) -> None:
     assert (row["scope"], row["models"], row["revoked"]) == ("inference", ["gpt-4o*", "openai/o3"], False)
     ended = gp.run("keys", "create", "--models", "gpt-4o", "--scope", "full", *database)
     assert (ended.returncode, ended.stdout) == (1, "") and "inference" in ended.stderr
+
+
+@pytest.mark.parametrize("budget", ["nan", "inf", "-inf", "1e999", "0"])
+def test_a_budget_that_is_no_sum_of_money_makes_no_key(tmp_path: Path, budget: str) -> None:
+    database = ("--database", f"sqlite:{tmp_path}/t.db")
+    ended = gp.run("keys", "create", f"--monthly-budget-usd={budget}", *database)
+    assert ended.returncode in (1, 2) and ended.stdout == ""
+    assert "a number of dollars" in ended.stderr and "panicked" not in ended.stderr
+    assert not (tmp_path / "t.db").exists()

@@ -63,8 +63,13 @@ pub(super) struct LimitArgs {
     #[arg(long, value_name = "N")]
     monthly_tokens: Option<u64>,
     /// US dollars by calendar month, in UTC.
-    #[arg(long, value_name = "USD")]
+    #[arg(long, value_name = "USD", value_parser = dollars)]
     monthly_budget_usd: Option<f64>,
+}
+
+/// What JSON has no number for would become `null` in it, which is no limit.
+fn dollars(text: &str) -> Result<f64, &'static str> {
+    text.parse().ok().filter(|usd: &f64| usd.is_finite()).ok_or("must be a number of dollars, such as 12.50")
 }
 
 impl LimitArgs {
