@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from pathlib import Path
 from typing import Any
 
 import gateway_process as gp
@@ -82,6 +83,21 @@ def test_an_inference_key_manages_nothing(
         assert limited.post("/v1/responses", json={"model": "gpt-4o-mini", "input": "Hi"}).status_code == 200
 
 
+def test_an_inference_key_is_told_how_its_own_responses_came_about_alone(
+    gateway: gp.Gateway, api: httpx.Client
+) -> None:
+    first, second = (make(api, scope="inference")["key"] for _ in range(2))
+    paths = {key: f"/v1/responses/{ask(gateway, key).json()['id']}/route" for key in (gateway.key, first, second)}
+    for key in (first, second):
+        with gateway.http(key) as limited:
+            for owner, path in paths.items():
+                if owner == key:
+                    assert limited.get(path).status_code == 200
+                else:
+                    check_error(limited.get(path), 404, "not_found_error", "not_found")
+    assert all(api.get(path).status_code == 200 for owner, path in paths.items() if owner != gateway.key)
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -130,6 +146,7 @@ def test_a_key_embeds_only_with_its_models(gateway: gp.Gateway, api: httpx.Clien
         ({"expires_in_days": 0}, "expires_in_days"),
         ({"expires_in_days": 1.5}, "expires_in_days"),
         ({"expires_at": "2020-01-01"}, "expires_at"),
+        ({"expires_at": "99999999999999"}, "expires_at"),
         ({"expires_at": "2099-01-01", "expires_in_days": 3}, "expires_in_days"),
         ({"key": "tr_mine"}, "key"),
     ],
@@ -151,3 +168,12 @@ def test_the_command_line_makes_the_same_keys(gateway: gp.Gateway) -> None:
     assert (row["scope"], row["models"], row["revoked"]) == ("inference", ["gpt-4o*", "openai/o3"], False)
     ended = gp.run("keys", "create", "--models", "gpt-4o", "--scope", "full", *database)
     assert (ended.returncode, ended.stdout) == (1, "") and "inference" in ended.stderr
+
+
+@pytest.mark.parametrize("budget", ["nan", "inf", "-inf", "1e999", "0"])
+def test_a_budget_that_is_no_sum_of_money_makes_no_key(tmp_path: Path, budget: str) -> None:
+    database = ("--database", f"sqlite:{tmp_path}/t.db")
+    ended = gp.run("keys", "create", f"--monthly-budget-usd={budget}", *database)
+    assert ended.returncode in (1, 2) and ended.stdout == ""
+    assert "a number of dollars" in ended.stderr and "panicked" not in ended.stderr
+    assert not (tmp_path / "t.db").exists()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -208,3 +210,64 @@ def test_no_provider_key_and_no_prompt_is_ever_logged(
         assert word not in said
     assert simulator.process is not None
     simulator.process.stop()
+
+
+def run_unread(stream: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command, one of whose streams is a pipe whose reader has left."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: writer}
+    try:
+        return subprocess.run(
+            [str(gp.binary()), *arguments],
+            env=gp.scrubbed_environment({"OPENAI_API_KEY": "sk-none"}),
+            stdin=subprocess.DEVNULL,
+            text=True,
+            timeout=30,
+            check=False,
+            **streams,
+        )
+    finally:
+        os.close(writer)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["models"],
+        ["models", "--json"],
+        *(
+            [*command, *form, "--database"]
+            for command in (["keys", "list"], ["usage"], ["route", "Hi"], ["rules", "export"])
+            for form in ([], ["--json"])
+            if (command[0], form) != ("rules", ["--json"])
+        ),
+    ],
+    ids=" ".join,
+)
+def test_it_ends_quietly_when_its_reader_has_left(tmp_path: Path, arguments: list[str]) -> None:
+    database = f"sqlite:{tmp_path}/t.db"
+    assert gp.run("keys", "create", "--database", database).returncode == 0
+    ended = run_unread("stdout", *arguments, *([database] if arguments[-1] == "--database" else []))
+    assert ended.returncode == 0, ended.stderr
+    assert not re.search("panicked|error|pipe", ended.stderr), ended.stderr
+
+
+def test_words_that_nobody_reads_are_no_trouble(tmp_path: Path) -> None:
+    database = ("--database", f"sqlite:{tmp_path}/t.db")
+    ended = run_unread("stderr", "keys", "create", *database)
+    assert ended.returncode == 0 and KEY.fullmatch(ended.stdout.strip())
+    assert run_unread("stderr", "keys", "revoke", "7", *database).returncode == 1
+
+
+def test_a_key_that_nobody_could_read_is_told(tmp_path: Path) -> None:
+    ended = run_unread("stdout", "keys", "create", "--database", f"sqlite:{tmp_path}/t.db")
+    assert ended.returncode == 1 and "panicked" not in ended.stderr
+    assert "keys revoke 1" in ended.stderr
+
+
+def test_names_steer_no_terminal(tmp_path: Path) -> None:
+    database = ("--database", f"sqlite:{tmp_path}/t.db")
+    assert gp.run("keys", "create", "--name", "\x1b[2J\tmine\n", *database).returncode == 0
+    listed = gp.run("keys", "list", *database).stdout
+    assert "\\u{1b}[2J\\tmine\\n" in listed and "\x1b" not in listed and listed.count("\n") == 1

@@ -110,6 +110,7 @@ def test_requests_are_found_by_what_became_of_them(api: httpx.Client) -> None:
         ("requests", "key_id", "mine"),
         ("requests", "since", "yesterday"),
         ("requests", "format", "xml"),
+        ("requests", "until", "99999999999999"),
         ("usage", "until", "2026-99-99"),
         ("usage", "group_by", "moon"),
     ],
@@ -117,6 +118,19 @@ def test_requests_are_found_by_what_became_of_them(api: httpx.Client) -> None:
 def test_a_wrong_parameter_is_named(api: httpx.Client, path: str, param: str, value: str) -> None:
     answer = api.get(f"/v1/{path}", params={param: value})
     check_error(answer, 400, "invalid_request_error", "invalid_parameter", param)
+
+
+@pytest.mark.parametrize(
+    ("path", "param"), [("requests", "limit"), ("requests", "outcome"), ("usage", "group_by"), ("usage", "model")]
+)
+def test_a_parameter_that_is_there_twice_is_named(api: httpx.Client, path: str, param: str) -> None:
+    answer = api.get(f"/v1/{path}?{param}=1&{param}=2")
+    check_error(answer, 400, "invalid_request_error", "invalid_parameter", param)
+
+
+@pytest.mark.parametrize("path", ["/v1/requests/%ff", "/v1/responses/%ff/route"])
+def test_an_id_that_is_no_text_is_none(api: httpx.Client, path: str) -> None:
+    check_error(api.get(path), 404, "not_found_error", "not_found")
 
 
 def test_another_workspace_sees_nothing(api: httpx.Client, other_api: httpx.Client) -> None:

@@ -67,6 +67,12 @@ impl FromRequestParts<Arc<App>> for Caller {
 }
 
 impl Caller {
+    /// Whether its key may see in the log what was asked with that key: with its own, or, where it manages
+    /// the workspace, with any.
+    pub fn may_look_at(&self, key_id: i64) -> bool {
+        self.manages || self.key_id == key_id
+    }
+
     /// Who presents the key in these headers, and the rules of this moment.
     ///
     /// # Errors

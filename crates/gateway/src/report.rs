@@ -68,7 +68,8 @@ pub fn usage_json(row: &UsageRow) -> Value {
 pub fn read_moment(text: &str) -> Result<i64, &'static str> {
     let wrong = "must be a day as 2026-11-24, a moment as 2026-11-24T12:00:00Z, or seconds since 1970";
     if let Ok(seconds) = text.parse::<i64>() {
-        return seconds.checked_mul(1_000).ok_or(wrong);
+        // No later than a date can be written.
+        return jiff::Timestamp::from_second(seconds).map(jiff::Timestamp::as_millisecond).map_err(|_| wrong);
     }
     let day = text.parse::<jiff::civil::Date>().is_ok_and(|day| day.to_string() == text);
     let text = if day { format!("{text}T00:00:00Z") } else { text.to_owned() };
@@ -85,7 +86,7 @@ mod tests {
         assert_eq!(read_moment("1970-01-01T00:00:01Z"), Ok(1_000));
         assert_eq!(read_moment("1970-01-01T01:00:00+01:00"), Ok(0));
         assert_eq!(read_moment("7"), Ok(7_000));
-        for wrong in ["", "yesterday", "2026-13-01", "9223372036854775807"] {
+        for wrong in ["", "yesterday", "2026-13-01", "99999999999999", "-99999999999999", "9223372036854775807"] {
             assert!(read_moment(wrong).is_err(), "{wrong}");
         }
     }

@@ -1,5 +1,8 @@
 //! The command `tokenrouter`: settings, start-up, and the small tools of daily work.
 
+// They panic when nobody reads any more; `cli::output` does not.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod cli;
 mod config;
 

@@ -42,8 +42,7 @@ fn cell(text: &mut String, value: &Value) {
     match value {
         Value::Null => {}
         Value::String(word) => {
-            // Spreadsheets run what begins so as a formula, and some words here are the caller's.
-            let formula = word.starts_with(['=', '+', '-', '@', '\t', '\r']);
+            let formula = may_be_formula(word);
             if formula || word.contains([',', '"', '\n', '\r']) {
                 let guard = if formula { "'" } else { "" };
                 text.push_str(&format!("\"{guard}{}\"", word.replace('"', "\"\"")));
@@ -53,6 +52,14 @@ fn cell(text: &mut String, value: &Value) {
         }
         other => text.push_str(&other.to_string()),
     }
+}
+
+/// Whether a spreadsheet may run the word as a formula; some words here are the caller's. It may drop what
+/// cannot be seen before the sign, and take the full-width signs for the plain ones.
+fn may_be_formula(word: &str) -> bool {
+    let unseen = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{feff}');
+    word.starts_with(['\t', '\r', '\n'])
+        || word.trim_start_matches(unseen).starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
 }
 
 #[cfg(test)]
@@ -69,6 +76,15 @@ mod tests {
             (json!("a,b"), "\"a,b\""),
             (json!("say \"hi\""), "\"say \"\"hi\"\"\""),
             (json!("=1+1"), "\"'=1+1\""),
+            (json!(" =1+1"), "\"' =1+1\""),
+            (json!("\n=1+1"), "\"'\n=1+1\""),
+            (json!("\nplain"), "\"'\nplain\""),
+            (json!("\u{feff}\u{a0}@SUM(1)"), "\"'\u{feff}\u{a0}@SUM(1)\""),
+            (json!("＝1+1"), "\"'＝1+1\""),
+            (json!("＋1"), "\"'＋1\""),
+            (json!("－1"), "\"'－1\""),
+            (json!("＠SUM(1)"), "\"'＠SUM(1)\""),
+            (json!("1=1"), "1=1"),
         ] {
             let mut text = String::new();
             cell(&mut text, &value);

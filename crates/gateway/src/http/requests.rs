@@ -1,15 +1,15 @@
 //! `/v1/requests`: what every request of the workspace did and cost. No prompt and no answer is here.
 
 use super::csv;
-use super::request_filter::FilterQuery;
+use super::extract::Path;
+use super::request_filter::Report;
 use crate::app::App;
 use crate::auth::{Admin, Caller};
 use crate::error::{ApiError, ApiResult};
 use crate::report::{request_json, whole_request_json};
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -48,18 +48,13 @@ fn whole(entry: &LedgerEntry) -> ApiResult<Json<Value>> {
 pub(super) struct ListQuery {
     after: Option<String>,
     limit: Option<String>,
-    format: Option<String>,
 }
 
 /// Newest first.
 pub(super) async fn list_requests(
     State(app): State<Arc<App>>,
-    Admin(caller): Admin,
-    Query(query): Query<ListQuery>,
-    Query(filter): Query<FilterQuery>,
-    headers: HeaderMap,
+    Report { caller, query, filter, as_table }: Report<ListQuery>,
 ) -> ApiResult<Response> {
-    let as_table = csv::is_wanted(query.format.as_deref(), &headers)?;
     let limit = match query.limit.as_deref().map(str::parse::<u32>) {
         None => 20,
         Some(Ok(limit)) if (1..=MOST).contains(&limit) => limit,
@@ -69,7 +64,7 @@ pub(super) async fn list_requests(
         }
     };
     let after = query.after.as_deref();
-    let found = app.store.find_requests(caller.workspace_id, filter.filter()?, limit + 1, after).await?;
+    let found = app.store.find_requests(caller.workspace_id, filter, limit + 1, after).await?;
     let mut entries = found
         .ok_or_else(|| ApiError::parameter("after", format!("there is no request `{}`", after.unwrap_or_default())))?;
     let has_more = entries.len() > limit as usize;
@@ -98,12 +93,14 @@ pub(super) async fn get_request(
     whole(&entry.ok_or_else(|| ApiError::not_found("such request"))?)
 }
 
-/// How the response came about: the request that made it.
+/// How the response came about: the request that made it. A key that manages nothing is told of its own
+/// requests alone.
 pub(super) async fn get_response_route(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(id): Path<String>,
 ) -> ApiResult<Json<Value>> {
     let entry = app.store.get_request_of_response(caller.workspace_id, &id).await?;
+    let entry = entry.filter(|entry| caller.may_look_at(entry.key_id));
     whole(&entry.ok_or_else(|| ApiError::not_found("such response, or it is still being made"))?)
 }

@@ -1,15 +1,13 @@
 //! `GET /v1/usage`: what the workspace's requests come to, by day, model, provider or key.
 
 use super::csv;
-use super::request_filter::FilterQuery;
+use super::request_filter::Report;
 use crate::app::App;
-use crate::auth::Admin;
 use crate::error::{ApiError, ApiResult};
 use crate::report::usage_json;
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -32,17 +30,12 @@ const COLUMNS: [&str; 11] = [
 #[derive(Deserialize)]
 pub(super) struct UsageQuery {
     group_by: Option<String>,
-    format: Option<String>,
 }
 
 pub(super) async fn get_usage(
     State(app): State<Arc<App>>,
-    Admin(caller): Admin,
-    Query(query): Query<UsageQuery>,
-    Query(filter): Query<FilterQuery>,
-    headers: HeaderMap,
+    Report { caller, query, filter, as_table }: Report<UsageQuery>,
 ) -> ApiResult<Response> {
-    let as_table = csv::is_wanted(query.format.as_deref(), &headers)?;
     let group_by = query.group_by.as_deref().unwrap_or("day");
     let group = match group_by {
         "day" => UsageGroup::Day,
@@ -51,7 +44,7 @@ pub(super) async fn get_usage(
         "key" => UsageGroup::Key,
         _ => return Err(ApiError::parameter("group_by", "`group_by` must be one of day, model, provider, key")),
     };
-    let rows = app.store.usage(caller.workspace_id, filter.filter()?, group).await?;
+    let rows = app.store.usage(caller.workspace_id, filter, group).await?;
     let data: Vec<Value> = rows.iter().map(usage_json).collect();
     if as_table {
         return Ok(csv::table(&COLUMNS, &data));

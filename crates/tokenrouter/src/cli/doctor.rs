@@ -1,6 +1,7 @@
 //! `tokenrouter doctor`: whether what the gateway needs is there. Nothing is sent to a provider but the
 //! request for a connection.
 
+use super::output::{self, tell};
 use super::{Failure, SettingsArgs, open_store, table};
 use serde_json::json;
 use std::time::Duration;
@@ -43,7 +44,7 @@ pub(super) async fn run(args: DoctorArgs) -> Result<(), Failure> {
     };
     checks.push(Check { what: "database".to_owned(), good, detail });
     if settings.options.providers.is_empty() {
-        eprintln!("no provider is set up: set OPENAI_API_KEY or the like, or add [[providers]] to the settings");
+        tell!("no provider is set up: set OPENAI_API_KEY or the like, or add [[providers]] to the settings");
     }
     let (mut started, mut providers) = (Vec::new(), Vec::new());
     for provider in settings.options.providers {
@@ -56,14 +57,14 @@ pub(super) async fn run(args: DoctorArgs) -> Result<(), Failure> {
     let bad = checks.iter().filter(|check| !check.good).count();
     if args.json {
         for check in &checks {
-            println!("{}", json!({ "check": check.what, "ok": check.good, "detail": check.detail }));
+            output::line(json!({ "check": check.what, "ok": check.good, "detail": check.detail }))?;
         }
     } else {
         let row = |check: &Check| {
             let state = if check.good { "ok" } else { "FAILED" };
             vec![state.to_owned(), check.what.clone(), check.detail.clone()]
         };
-        table::print(&["", "CHECK", "DETAIL"], &checks.iter().map(row).collect::<Vec<_>>()).map_err(Failure::of)?;
+        table::print(&["", "CHECK", "DETAIL"], &checks.iter().map(row).collect::<Vec<_>>())?;
     }
     if bad > 0 { Err(Failure::Other(format!("{bad} of {} checks failed", checks.len()))) } else { Ok(()) }
 }

@@ -1,5 +1,6 @@
 //! `tokenrouter keys create|list|revoke`.
 
+use super::output::{self, tell};
 use super::{Failure, SettingsArgs, find_workspace, new_key, now_ms, open_store, table};
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -63,8 +64,13 @@ pub(super) struct LimitArgs {
     #[arg(long, value_name = "N")]
     monthly_tokens: Option<u64>,
     /// US dollars by calendar month, in UTC.
-    #[arg(long, value_name = "USD")]
+    #[arg(long, value_name = "USD", value_parser = dollars)]
     monthly_budget_usd: Option<f64>,
+}
+
+/// What JSON has no number for would become `null` in it, which is no limit.
+fn dollars(text: &str) -> Result<f64, &'static str> {
+    text.parse().ok().filter(|usd: &f64| usd.is_finite()).ok_or("must be a number of dollars, such as 12.50")
 }
 
 impl LimitArgs {
@@ -107,20 +113,20 @@ pub(super) async fn run(command: KeysCommand) -> Result<(), Failure> {
             };
             let key = new_key();
             let row = store.create_api_key(id, new, &key, now_ms()).await.map_err(Failure::of)?;
-            eprintln!("key {} of workspace {workspace}, shown this once:", row.id);
-            println!("{key}");
             store.close().await;
+            tell!("key {} of workspace {workspace}, shown this once:", row.id);
+            let hint = format!("`tokenrouter keys revoke {} --workspace {workspace}` takes it out of use", row.id);
+            output::key(&key, &hint)?;
         }
         KeysCommand::List { settings, workspace, json } => {
             let store = open_store(&settings.load(None)?).await?;
             let id = find_workspace(&store, &workspace).await?;
             let keys = store.list_keys(id).await.map_err(Failure::of)?;
             if json {
-                println!("{}", Value::from(keys.iter().map(listed).collect::<Vec<_>>()));
+                output::line(Value::from(keys.iter().map(listed).collect::<Vec<_>>()))?;
             } else {
                 let rows: Vec<_> = keys.iter().map(row).collect();
-                table::print(&["ID", "KEY", "STATE", "NAME", "SCOPE", "MODELS", "EXPIRES"], &rows)
-                    .map_err(Failure::of)?;
+                table::print(&["ID", "KEY", "STATE", "NAME", "SCOPE", "MODELS", "EXPIRES"], &rows)?;
             }
         }
         KeysCommand::Revoke { settings, workspace, id } => {
@@ -129,7 +135,7 @@ pub(super) async fn run(command: KeysCommand) -> Result<(), Failure> {
             if !store.revoke_key(workspace_id, id, now_ms()).await.map_err(Failure::of)? {
                 return Err(Failure::Other(format!("workspace {workspace} has no valid key {id}")));
             }
-            eprintln!("key {id} is revoked");
+            tell!("key {id} is revoked");
             store.close().await;
         }
     }

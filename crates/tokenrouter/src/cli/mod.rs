@@ -4,6 +4,7 @@ mod doctor;
 mod keys;
 mod migrate;
 mod models;
+mod output;
 mod requests;
 mod route;
 mod rules;
@@ -12,6 +13,7 @@ mod simulator;
 mod table;
 mod usage;
 
+use self::output::tell;
 use crate::config::{self, Flags, Mistake, Settings};
 use clap::{Parser, Subcommand};
 use std::collections::HashMap;
@@ -80,12 +82,22 @@ impl SettingsArgs {
 /// Why a command could not do its work.
 enum Failure {
     Settings(Vec<Mistake>),
+    /// Who read standard output has left; there is nobody to tell.
+    NobodyReads,
     Other(String),
 }
 
 impl Failure {
     fn of(error: impl std::fmt::Display) -> Self {
         Self::Other(error.to_string())
+    }
+
+    fn of_output(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            Self::NobodyReads
+        } else {
+            Self::Other(format!("standard output cannot be written: {error}"))
+        }
     }
 }
 
@@ -94,7 +106,7 @@ pub(crate) fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: the runtime could not be started: {error}");
+            tell!("error: the runtime could not be started: {error}");
             return ExitCode::FAILURE;
         }
     };
@@ -113,26 +125,26 @@ pub(crate) fn main() -> ExitCode {
             Command::ReferenceErrors => {
                 for code in tokenrouter_gateway::error::Code::ALL {
                     let row = code.row();
-                    println!("{}", serde_json::json!([row.status, row.kind, row.code, row.meaning]));
+                    output::line(serde_json::json!([row.status, row.kind, row.code, row.meaning]))?;
                 }
                 Ok(())
             }
         }
     });
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) | Err(Failure::NobodyReads) => ExitCode::SUCCESS,
         Err(Failure::Other(message)) => {
-            eprintln!("error: {message}");
+            tell!("error: {message}");
             ExitCode::FAILURE
         }
         Err(Failure::Settings(mistakes)) => {
             let count = mistakes.len();
             let noun = if count == 1 { "mistake" } else { "mistakes" };
-            eprintln!("error: {count} {noun} in the settings");
+            tell!("error: {count} {noun} in the settings");
             for mistake in mistakes {
-                eprintln!("  {mistake}");
+                tell!("  {mistake}");
             }
-            eprintln!("hint: tokenrouter.default.toml lists every setting");
+            tell!("hint: tokenrouter.default.toml lists every setting");
             ExitCode::from(2)
         }
     }

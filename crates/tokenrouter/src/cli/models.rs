@@ -1,6 +1,6 @@
 //! `tokenrouter models`.
 
-use super::Failure;
+use super::{Failure, output};
 use serde_json::json;
 use tokenrouter_routing::Catalog;
 
@@ -21,17 +21,16 @@ pub(super) fn run(args: &ModelsArgs) -> Result<(), Failure> {
         let name = format!("{}/{}", model.provider, model.id);
         let prices = model.price.as_ref().map(|p| (p.input_usd_per_million(), p.output_usd_per_million()));
         if args.json {
-            println!(
-                "{}",
+            output::line(
                 json!({ "id": name, "context_window": model.context_window, "max_output_tokens": model.max_output_tokens,
                         "input_usd_per_million": prices.map(|p| p.0), "output_usd_per_million": prices.map(|p| p.1),
                         "deprecated_on": model.deprecated_on,
-                        "source": model.source })
-            );
+                        "source": model.source }),
+            )?;
         } else {
             let price =
                 prices.map_or_else(|| "price unknown".to_owned(), |(i, o)| format!("${i} in, ${o} out per million"));
-            println!("{name}\t{} tokens\t{price}", model.context_window);
+            output::line(format_args!("{name}\t{} tokens\t{price}", model.context_window))?;
         }
     }
     match (&args.provider, count) {

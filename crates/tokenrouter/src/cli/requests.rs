@@ -1,5 +1,6 @@
 //! `tokenrouter requests list|show|tail`.
 
+use super::output::{self, tell};
 use super::{Failure, SettingsArgs, find_workspace, open_store, table};
 use clap::Subcommand;
 use serde_json::Value;
@@ -107,11 +108,10 @@ fn row(entry: &LedgerEntry) -> Vec<String> {
 
 fn print(entries: &[LedgerEntry], json: bool) -> Result<(), Failure> {
     if json {
-        entries.iter().for_each(|entry| println!("{}", request_json(entry)));
-        return Ok(());
+        return entries.iter().try_for_each(|entry| output::line(request_json(entry)));
     }
     let rows: Vec<_> = entries.iter().map(row).collect();
-    table::print(&HEADINGS, &rows).map_err(Failure::of)
+    table::print(&HEADINGS, &rows)
 }
 
 pub(super) async fn run(command: RequestsCommand) -> Result<(), Failure> {
@@ -136,14 +136,13 @@ pub(super) async fn run(command: RequestsCommand) -> Result<(), Failure> {
                 .map_err(Failure::of)?
                 .ok_or_else(|| Failure::Other(format!("workspace {workspace} has no request `{id}`")))?;
             let request: Value = whole_request_json(&entry).map_err(Failure::of)?;
-            println!("{request:#}");
-            Ok(())
+            output::line(format_args!("{request:#}"))
         }
         RequestsCommand::Tail { settings, workspace, json } => {
             let store = open_store(&settings.load(None)?).await?;
             let id = find_workspace(&store, &workspace).await?;
             let mut last = store.last_record().await.map_err(Failure::of)?;
-            eprintln!("waiting for requests of workspace {workspace}");
+            tell!("waiting for requests of workspace {workspace}");
             loop {
                 let new = store.list_recorded(id, last, 1_000).await.map_err(Failure::of)?;
                 last = new.last().map_or(last, |(number, _)| *number);

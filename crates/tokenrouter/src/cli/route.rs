@@ -1,5 +1,6 @@
 //! `tokenrouter route "prompt"`: where a request would go, with these settings, and why.
 
+use super::output::{self, tell};
 use super::{Failure, SettingsArgs, find_workspace, open_store, table};
 use serde_json::{Value, json};
 use tokenrouter_gateway::{App, dry_run};
@@ -33,24 +34,23 @@ pub(super) async fn run(args: RouteArgs) -> Result<(), Failure> {
     let body = json!({ "model": args.model, "input": args.prompt });
     let route = dry_run(&app, workspace_id, body).map_err(|error| Failure::Other(error.message))?;
     if args.json {
-        println!("{route}");
-        return Ok(());
+        return output::line(route);
     }
-    eprintln!(
+    tell!(
         "mode {}, task {}, confidence {:.2}",
         table::cell(&route, "mode"),
         table::cell(&route, "task"),
         route["confidence"].as_f64().unwrap_or_default(),
     );
     for rule in route["routing_rules"].as_array().into_iter().flatten() {
-        eprintln!("routing rule {rule} matched");
+        tell!("routing rule {rule} matched");
     }
     for warning in route["warnings"].as_array().into_iter().flatten() {
-        eprintln!("warning: {}", table::cell(warning, "message"));
+        tell!("warning: {}", output::shown(&table::cell(warning, "message")));
     }
     let candidates = route["candidates"].as_array().cloned().unwrap_or_default();
     let rows: Vec<_> = candidates.iter().map(row).collect();
-    table::print(&["PROVIDER", "MODEL", "UTILITY", "COST", "QUALITY", "LATENCY", "USD"], &rows).map_err(Failure::of)
+    table::print(&["PROVIDER", "MODEL", "UTILITY", "COST", "QUALITY", "LATENCY", "USD"], &rows)
 }
 
 fn row(candidate: &Value) -> Vec<String> {

@@ -4,6 +4,7 @@
 //! not there is made, and what the document does not name stays. Every rule is checked before the first
 //! is written.
 
+use super::output::{self, tell};
 use super::{Failure, SettingsArgs, find_workspace, now_ms, open_store};
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -47,8 +48,7 @@ pub(super) async fn run(command: RulesCommand) -> Result<(), Failure> {
                 "firewall_rules":
                     firewall.iter().map(|row| own_fields(firewall_rule_json(row, None))).collect::<Vec<_>>(),
             });
-            println!("{document:#}");
-            Ok(())
+            output::line(format_args!("{document:#}"))
         }
         RulesCommand::Import { settings, workspace, file } => {
             let text = if file.as_os_str() == "-" {
@@ -65,7 +65,7 @@ pub(super) async fn run(command: RulesCommand) -> Result<(), Failure> {
             import.routing(document.routing, &mut told).await?;
             import.firewall(document.firewall, &mut told).await?;
             store.close().await;
-            eprintln!("{} made, {} changed, {} as they were", told.made, told.changed, told.same);
+            tell!("{} made, {} changed, {} as they were", told.made, told.changed, told.same);
             Ok(())
         }
     }
@@ -134,7 +134,7 @@ fn rules<T>(
         match read(rule.clone()) {
             Ok((name, rule)) => {
                 if !names.insert(name.clone()) {
-                    mistakes.push(format!("{field}[{i}]: a second rule of the name \"{name}\""));
+                    mistakes.push(format!("{field}[{i}]: a second rule of the name {name:?}"));
                 }
                 found.push(rule);
             }

@@ -1,5 +1,6 @@
 //! `tokenrouter serve`.
 
+use super::output::{self, tell};
 use super::{Failure, SettingsArgs, new_key, now_ms, open_store};
 use crate::config::Settings;
 use std::net::SocketAddr;
@@ -48,18 +49,18 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
     if args.simulate {
         simulator = Some(simulate(&mut settings, stopped.clone()).await?);
     } else if settings.options.providers.is_empty() {
-        eprintln!("no provider is set up: requests will be answered with an error");
-        eprintln!("hint: set OPENAI_API_KEY or the like, add [[providers]] to the settings, or try --simulate");
+        tell!("no provider is set up: requests will be answered with an error");
+        tell!("hint: set OPENAI_API_KEY or the like, add [[providers]] to the settings, or try --simulate");
     }
     let app = App::new(store, settings.options).await.map_err(Failure::of)?;
     let address = listener.local_addr().map_err(Failure::of)?;
-    eprintln!("listening on http://{address}");
+    tell!("listening on http://{address}");
     // Told twice, we wait for nobody any more.
     tokenrouter_gateway::serve(app, listener, wait(stopped.clone(), 1), wait(stopped, 2)).await;
     if let Some(simulator) = simulator {
         simulator.abort();
     }
-    eprintln!("stopped");
+    tell!("stopped");
     Ok(())
 }
 
@@ -92,12 +93,12 @@ async fn bootstrap(store: &Store) -> Result<(), Failure> {
     let bootstrap = store.bootstrap(given.as_deref(), &new_key, now_ms()).await.map_err(Failure::of)?;
     match bootstrap.key {
         BootstrapKey::Generated(_) => {
-            eprintln!("your API key, shown this once:");
-            println!("{new_key}");
+            tell!("your API key, shown this once:");
+            output::key(&new_key, "`tokenrouter keys create` makes another")?;
         }
         BootstrapKey::Given(_) | BootstrapKey::Existing => {}
         BootstrapKey::Revoked => {
-            eprintln!("warning: the key in TOKENROUTER_BOOTSTRAP_KEY was revoked and stays revoked");
+            tell!("warning: the key in TOKENROUTER_BOOTSTRAP_KEY was revoked and stays revoked");
         }
     }
     Ok(())
@@ -127,7 +128,7 @@ async fn simulate(
         providers.push(simulated(&model.provider, kind, address, Vec::new()));
     }
     settings.options.providers = providers;
-    eprintln!("simulator on http://{address}");
+    tell!("simulator on http://{address}");
     let task = tokio::spawn(async move {
         // The simulator outlives the gateway's last request: it is dropped with the process.
         let _stopped = stopped;

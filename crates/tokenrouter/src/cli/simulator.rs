@@ -1,6 +1,7 @@
 //! `tokenrouter simulator`.
 
 use super::Failure;
+use super::output::tell;
 use super::serve::listen;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,7 +21,7 @@ pub(super) async fn run(args: SimulatorArgs) -> Result<(), Failure> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::of)?;
     let listener = listen(&args.listen).await?;
     let address = listener.local_addr().map_err(Failure::of)?;
-    eprintln!("simulator on http://{address}");
+    tell!("simulator on http://{address}");
     let options = tokenrouter_simulator::Options { token_delay: Duration::from_millis(args.token_delay_ms) };
     let stop = async move {
         tokio::select! {

@@ -1,15 +1,20 @@
 //! Rows on standard output: aligned under headings for a person at a terminal, separated by tabs for a
 //! program.
 
+use super::{Failure, output};
 use serde_json::Value;
 use std::io::{self, IsTerminal, Write};
 
-pub(super) fn print(headings: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
+pub(super) fn print(headings: &[&str], rows: &[Vec<String>]) -> Result<(), Failure> {
+    // Names and the like are others' words.
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| output::shown(cell)).collect()).collect();
     let mut out = io::stdout().lock();
-    if !out.is_terminal() {
-        return rows.iter().try_for_each(|row| writeln!(out, "{}", row.join("\t")));
-    }
-    out.write_all(aligned(headings, rows).as_bytes())
+    let text = if out.is_terminal() { aligned(headings, &rows) } else { separated(&rows) };
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::of_output)
+}
+
+fn separated(rows: &[Vec<String>]) -> String {
+    rows.iter().map(|row| row.join("\t") + "\n").collect()
 }
 
 fn aligned(headings: &[&str], rows: &[Vec<String>]) -> String {

@@ -1,7 +1,7 @@
 //! `tokenrouter usage`.
 
 use super::requests::FilterArgs;
-use super::{Failure, SettingsArgs, find_workspace, open_store, table};
+use super::{Failure, SettingsArgs, find_workspace, open_store, output, table};
 use clap::ValueEnum;
 use tokenrouter_gateway::report::usage_json;
 use tokenrouter_store::UsageGroup;
@@ -50,11 +50,10 @@ pub(super) async fn run(args: UsageArgs) -> Result<(), Failure> {
         By::Key => UsageGroup::Key,
     };
     let rows = store.usage(id, args.filter.filter(), group).await.map_err(Failure::of)?;
-    let rows = rows.iter().map(usage_json);
+    let mut rows = rows.iter().map(usage_json);
     if args.json {
-        rows.for_each(|row| println!("{row}"));
-        return Ok(());
+        return rows.try_for_each(output::line);
     }
     let cells = rows.map(|row| COLUMNS.iter().map(|(_, field)| table::cell(&row, field)).collect());
-    table::print(&COLUMNS.map(|(heading, _)| heading), &cells.collect::<Vec<_>>()).map_err(Failure::of)
+    table::print(&COLUMNS.map(|(heading, _)| heading), &cells.collect::<Vec<_>>())
 }
