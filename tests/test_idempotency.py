@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sqlite3
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -54,6 +55,18 @@ def test_a_key_is_its_workspaces_own(api: httpx.Client, other_api: httpx.Client)
     assert post(api, "k").json()["id"] != post(other_api, "k").json()["id"]
 
 
+def test_a_key_is_its_api_keys_own(gateway: gp.Gateway, api: httpx.Client) -> None:
+    first = post(api, "k").json()
+    made = api.post("/v1/api-keys", json={"name": "other", "models": ["gpt-4o-mini"]}).json()["data"]
+    with gateway.http(made["key"]) as other:
+        assert post(other, "k").status_code == 403, "what the API key may not use came from another one's answer"
+    made = api.post("/v1/api-keys", json={"name": "third"}).json()["data"]
+    with gateway.http(made["key"]) as third:
+        answer = post(third, "k")
+    assert answer.status_code == 200 and answer.json()["id"] != first["id"]
+    assert "idempotent-replayed" not in answer.headers
+
+
 @pytest.mark.parametrize("key", ["", "x" * 256])
 def test_a_key_that_is_none_is_refused(api: httpx.Client, key: str) -> None:
     answer = post(api, key)
@@ -98,6 +111,26 @@ def test_what_failed_may_be_tried_again(own: tuple[gp.Gateway, gp.Simulator]) ->
     with gateway.http() as client:
         assert post(client, "k").status_code == 502
         assert post(client, "k").status_code == 200
+
+
+def test_a_stream_that_failed_is_not_kept(own: tuple[gp.Gateway, gp.Simulator]) -> None:
+    gateway, simulator = own
+    simulator.fault(provider="openai", count=1, cut_after_bytes=3_000)
+    with gateway.http() as client:
+        first = post(client, "k", stream=True)
+        assert first.status_code == 200 and "response.failed" in first.text, "the fault has lost its point"
+        again = post(client, "k", stream=True)
+        assert "response.completed" in again.text and "idempotent-replayed" not in again.headers
+
+
+def test_a_stop_waits_for_what_nobody_waits_for(own: tuple[gp.Gateway, gp.Simulator]) -> None:
+    gateway, simulator = own
+    simulator.fault(count=1, delay_ms=1_000)
+    with gateway.http(timeout=0.2) as hasty, pytest.raises(httpx.ReadTimeout):
+        post(hasty, "k")
+    assert gateway.stop() == 0
+    with sqlite3.connect(gateway.database) as database:
+        assert database.execute("SELECT outcome FROM ledger").fetchall() == [("completed",)]
 
 
 def test_a_stream_that_its_caller_left_is_cancelled_and_its_key_is_free(own: tuple[gp.Gateway, gp.Simulator]) -> None:

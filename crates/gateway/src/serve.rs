@@ -51,9 +51,9 @@ pub async fn serve(
             tracing::warn!("connections whose callers read nothing were dropped");
         }
         connections.shutdown().await;
-        if timeout(RECORD_TIME, app.until_recorded()).await.is_err() {
-            tracing::error!("requests were still running when the store was closed: they are not in the ledger");
-        }
+    }
+    if timeout(RECORD_TIME, app.until_recorded()).await.is_err() {
+        tracing::error!("requests were still running when the store was closed: they are not in the ledger");
     }
     watcher.abort();
     app.store.close().await;
@@ -107,10 +107,12 @@ async fn taken(accepted: std::io::Result<(TcpStream, std::net::SocketAddr)>) -> 
     }
 }
 
+/// Until no request runs any more. One with an `Idempotency-Key` goes on when its connection has ended.
 async fn until_idle(app: &App, connections: &mut JoinSet<()>) {
     while connections.join_next().await.is_some() {}
     app.sessions.until_closed().await;
     app.background.until_idle().await;
+    app.until_recorded().await;
 }
 
 async fn watch(app: Arc<App>) {

@@ -36,7 +36,8 @@ const MOST_KEPT: usize = 64 * 1024 * 1024;
 /// The longest single answer that is kept.
 const LONGEST_KEPT: usize = 4 * 1024 * 1024;
 
-/// A workspace's key.
+/// The API key's id, and what it sent as the header: another API key may have other models, limits and a
+/// budget of its own, and is answered for itself.
 type Name = (i64, String);
 
 #[derive(Default)]
@@ -103,7 +104,7 @@ pub(super) async fn once(
     body: blake3::Hash,
     request: Request,
 ) -> ApiResult<Response> {
-    let name = (caller.workspace_id, key);
+    let name = (caller.key_id, key);
     loop {
         let (mut stage, first) = app.idempotency.join(&name, body)?;
         let replayed = first.is_none();
@@ -305,7 +306,10 @@ impl Stream for Keeping {
             }
             Poll::Ready(Some(_)) => this.whole = false,
             Poll::Ready(None) => {
-                if let Some(mut claim) = this.claim.take() {
+                // What failed is not kept: the claim is dropped, which frees the key.
+                if let Some(mut claim) = this.claim.take()
+                    && !this.inner.has_failed()
+                {
                     let bytes = std::mem::take(&mut this.kept);
                     let body = if this.whole { KeptBody::Events(bytes.into()) } else { KeptBody::TooLong };
                     let (provider, model) = std::mem::take(&mut this.target);

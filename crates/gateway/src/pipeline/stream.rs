@@ -17,6 +17,8 @@ use bytes::Bytes;
 use futures_util::Stream;
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokenrouter_protocol::{Assembler, Ending, ModelEvent, ResponseEvent};
@@ -49,11 +51,16 @@ pub(super) struct Start {
 }
 
 /// The body of a streamed response.
-pub(crate) struct ResponseStream(Pin<Box<dyn Stream<Item = Result<Bytes, Infallible>> + Send>>);
+pub(crate) struct ResponseStream {
+    events: Pin<Box<dyn Stream<Item = Result<Bytes, Infallible>> + Send>>,
+    failed: Arc<AtomicBool>,
+}
 
 impl ResponseStream {
     pub(super) fn new(record: Record, start: Start, codec: Box<dyn EventCodec>) -> Self {
+        let failed = Arc::new(AtomicBool::new(false));
         let run = Run {
+            failed: Arc::clone(&failed),
             record,
             codec,
             screen: start.screen,
@@ -69,10 +76,14 @@ impl ResponseStream {
             over: None,
             first_at: Instant::now(),
         };
-        Self::of(futures_util::stream::unfold(
-            run,
-            |mut run| async move { run.next().await.map(|bytes| (Ok(bytes), run)) },
-        ))
+        let events =
+            futures_util::stream::unfold(run, |mut run| async move { run.next().await.map(|bytes| (Ok(bytes), run)) });
+        Self { failed, ..Self::of(events) }
+    }
+
+    /// Whether it has ended without a whole answer, or with one that could not be recorded.
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
     }
 
     /// Breaks a silence of this length; none, if it is zero.
@@ -80,11 +91,12 @@ impl ResponseStream {
         if silence.is_zero() || sign.is_empty() {
             return self;
         }
-        Self::of(KeepAlive::new(self, silence, sign))
+        let failed = Arc::clone(&self.failed);
+        Self { failed, ..Self::of(KeepAlive::new(self, silence, sign)) }
     }
 
     pub(super) fn of(stream: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static) -> Self {
-        Self(Box::pin(stream))
+        Self { events: Box::pin(stream), failed: Arc::default() }
     }
 }
 
@@ -92,11 +104,12 @@ impl Stream for ResponseStream {
     type Item = Result<Bytes, Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.as_mut().poll_next(context)
+        self.events.as_mut().poll_next(context)
     }
 }
 
 struct Run {
+    failed: Arc<AtomicBool>,
     record: Record,
     codec: Box<dyn EventCodec>,
     screen: ResponseScreen,
@@ -236,7 +249,9 @@ impl Run {
         self.ended = true;
         self.observe();
         let out = std::mem::take(&mut self.out);
-        finish(&mut self.record, &mut self.assembler, &mut *self.codec, out, over, bytes).await;
+        if !finish(&mut self.record, &mut self.assembler, &mut *self.codec, out, over, bytes).await {
+            self.failed.store(true, Ordering::Release);
+        }
     }
 
     fn write_out(&mut self, bytes: &mut Vec<u8>) {
@@ -256,7 +271,7 @@ impl Run {
 }
 
 /// Ends the response, records it, and only then lets its last event out; `out` are the events that come
-/// before.
+/// before. Gives whether that was a whole answer, and is recorded.
 pub(super) async fn finish(
     record: &mut Record,
     assembler: &mut Assembler,
@@ -264,7 +279,8 @@ pub(super) async fn finish(
     mut out: Vec<ResponseEvent>,
     over: Over,
     bytes: &mut Vec<u8>,
-) {
+) -> bool {
+    let is_whole = matches!(over, Over::Ending(Ending::Finished(_)));
     let (ending, outcome, error) = match over {
         Over::Ending(ending) => {
             let outcome = match &ending {
@@ -280,7 +296,7 @@ pub(super) async fn finish(
         }
     };
     assembler.end(ending, now_ms() / 1_000, &mut out);
-    let Some(mut last) = out.pop() else { return };
+    let Some(mut last) = out.pop() else { return false };
     let mut body = Bytes::new();
     if let Some(response) = last.response_mut() {
         record.conclude(response);
@@ -288,7 +304,9 @@ pub(super) async fn finish(
     }
     out.iter().for_each(|event| codec.event(event, bytes));
     let failed = error.as_ref().is_some_and(|error| error.code != Code::FirewallBlocked);
-    if let Err(trouble) = record.settle(outcome, error.as_ref(), Some(body)).await
+    let settled = record.settle(outcome, error.as_ref(), Some(body)).await;
+    let is_recorded = settled.is_ok();
+    if let Err(trouble) = settled
         && !failed
         && let Some(response) = last.response_mut()
     {
@@ -301,4 +319,5 @@ pub(super) async fn finish(
     }
     codec.event(&last, bytes);
     codec.end(bytes);
+    is_whole && is_recorded
 }
