@@ -44,11 +44,19 @@ def errors(binary: Path) -> str:
     rows = [json.loads(line) for line in say(binary, "reference-errors").splitlines()]
     table = "".join(f"| {status} | `{kind}` | `{code}` | {meaning} |\n" for status, kind, code, meaning in rows)
     return (
-        f"# Errors\n\n{MADE}\nAlways one shape, in bodies and in streams:\n\n"
+        f"# Errors\n\n{MADE}\nThe body of an answer that is an error:\n\n"
         '```json\n{"error": {"type": "…", "code": "…", "message": "…", "param": null, "provider": null, '
         '"http_status": 404, "request_id": "req_…"}}\n```\n\n'
         "`param` names the field that was wrong, as `input[0].content`; `provider` the provider that an error came "
         "from. The SDK raises an `APIError` with these as attributes, of a class by the status.\n\n"
+        "The same error in other places:\n\n"
+        '- On `/v1/messages` it has Anthropic\'s shape, `{"type": "error", "error": {…}, "request_id": …}`, with '
+        "Anthropic's word for the status as `type`. In a stream it is the event `error`.\n"
+        "- In a stream of `/v1/responses` that has begun it is `error` of the response in the event `response.failed`.\n"
+        '- In a stream of `/v1/chat/completions` it is `data: {"error": {…}}`, and nothing comes after it.\n'
+        '- Over a WebSocket it is the event `{"type": "error", "status": 404, "error": {…}}`; a response that has begun '
+        "ends with `response.failed`.\n"
+        "- What the HTTP library refuses itself, such as headers that are too long (431), has no body of ours.\n\n"
         f"| status | type | code | what it means |\n| --- | --- | --- | --- |\n{table}"
     )
 

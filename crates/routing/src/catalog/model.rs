@@ -78,7 +78,7 @@ pub struct ModelInfo {
 
 impl ModelInfo {
     /// A model that only the settings know: price unknown, middling priors, able to take tools and
-    /// schemas, no images. Every field can be set from there.
+    /// schemas, no images. Limits and abilities can be set from there; price, quality and latency cannot.
     #[must_use]
     pub fn custom(provider: &str, id: &str) -> Self {
         Self {
