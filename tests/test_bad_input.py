@@ -42,6 +42,15 @@ def test_what_is_not_json_is_told_so(caller: httpx.Client, body: bytes) -> None:
     check_error(answer, 400, "invalid_request_error", "invalid_json")
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/embeddings"])
+def test_a_models_name_has_a_bound_on_every_surface(caller: httpx.Client, path: str) -> None:
+    messages = {"max_tokens": 16, "messages": [{"role": "user", "content": "Hi"}]}
+    body: dict[str, Any] = {"input": "Hi"} if path == "/v1/embeddings" else messages
+    assert caller.post(path, json=body | {"model": "x" * 256}).status_code == 404
+    answer = caller.post(path, json=body | {"model": "x" * 257})
+    assert answer.status_code == 400 and "at most 256 bytes" in answer.text
+
+
 @pytest.mark.parametrize("path", ["/v1/routing-rules", "/v1/firewall-rules"])
 def test_a_rule_that_is_not_json_is_told_so(caller: httpx.Client, path: str) -> None:
     answer = caller.post(path, content=b"{", headers={"content-type": "application/json"})
@@ -52,6 +61,9 @@ def test_a_rule_that_is_not_json_is_told_so(caller: httpx.Client, path: str) -> 
     ("body", "param"),
     [
         ({"model": "auto"}, "input"),
+        ({"model": "x" * 257, "input": "Hi"}, "model"),
+        ({"router_model": "x" * 257, "input": "Hi"}, "router_model"),
+        ({"router_provider": "x" * 257, "input": "Hi"}, "router_provider"),
         ({"input": 7}, "input"),
         ({"input": []}, "input"),
         ({"input": None}, "input"),

@@ -50,7 +50,7 @@ impl EmbeddingsRequest {
         let Value::Object(map) = body else { return Err(FieldError::new("", "the body must be a JSON object")) };
         let mut f = Fields::new(map, "");
         Ok(Self {
-            model: f.string("model")?,
+            model: f.short_name("model")?,
             input: input(f.take("input").ok_or_else(|| f.missing("input"))?)?,
             dimensions: f.count("dimensions", 1)?,
             encoding_format: match f.string("encoding_format")?.as_deref() {

@@ -3,6 +3,9 @@
 use crate::Object;
 use serde_json::Value;
 
+/// Longer than any model's or provider's name, in bytes.
+const LONGEST_NAME: usize = 256;
+
 /// A field that does not hold what it must.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -86,6 +89,20 @@ impl Fields {
             Some(Value::String(s)) => Ok(Some(s)),
             Some(other) => Err(self.wrong(name, "a string", &other)),
         }
+    }
+
+    /// The name of a model or a provider: it is kept in the log of requests, whatever it is.
+    ///
+    /// # Errors
+    /// When the field is not a string or longer than any such name.
+    pub fn short_name(&mut self, name: &str) -> Result<Option<String>, FieldError> {
+        let value = self.string(name)?;
+        if value.as_ref().is_some_and(|value| value.len() > LONGEST_NAME) {
+            let path = self.path_of(name);
+            let message = format!("`{path}` must be at most {LONGEST_NAME} bytes long");
+            return Err(FieldError::new(path, message));
+        }
+        Ok(value)
     }
 
     /// # Errors

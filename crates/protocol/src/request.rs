@@ -83,8 +83,8 @@ impl RouterFields {
     pub fn take(f: &mut Fields) -> Result<Self, FieldError> {
         Ok(Self {
             mode: f.string("router_mode")?,
-            model: f.string("router_model")?,
-            provider: f.string("router_provider")?,
+            model: f.short_name("router_model")?,
+            provider: f.short_name("router_provider")?,
             strict: f.boolean("router_strict")?.unwrap_or(false),
         })
     }
@@ -148,7 +148,7 @@ impl Request {
         let metadata = f.object("metadata")?.unwrap_or_default();
         check_metadata(&metadata)?;
         Ok(Self {
-            model: f.string("model")?,
+            model: f.short_name("model")?,
             instructions: f.string("instructions")?,
             input,
             tools: tools(&mut f)?,

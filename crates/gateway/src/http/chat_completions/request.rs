@@ -51,7 +51,7 @@ pub(super) fn parse(body: Value) -> Result<(Request, Shape), FieldError> {
     ];
     names.fields.extend(fields.map(|(ours, theirs)| (ours.to_owned(), theirs.to_owned())));
     let request = Request {
-        model: f.string("model")?,
+        model: f.short_name("model")?,
         instructions: None,
         input: conversation.items,
         tools: tools.tools,

@@ -81,7 +81,7 @@ fn fields(body: Value) -> Result<Fields, FieldError> {
 }
 
 fn prompt(f: &mut Fields) -> Result<(Request, Places), FieldError> {
-    let model = f.string("model")?;
+    let model = f.short_name("model")?;
     let mut conversation = content::Conversation::default();
     let instructions = match f.take("system") {
         None => None,
