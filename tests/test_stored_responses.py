@@ -290,3 +290,14 @@ def test_why_a_conversation_moves_is_told(api: httpx.Client) -> None:
     png = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg=="
     picture = [{"role": "user", "content": [{"type": "input_image", "image_url": png}]}]
     assert moved("deepseek/deepseek-chat", "auto", picture) == "cannot see images"
+
+
+def test_a_turn_that_failed_is_nothing_to_stay_with(start_gateway: Callable[..., gp.Gateway]) -> None:
+    gateway = start_gateway()
+    simulator = gp.Simulator(gateway.process.wait_for(r"simulator on (http://127\.0\.0\.1:\d+)"))
+    simulator.fault(provider="openai", count=10, status=500)
+    with gateway.http() as api:
+        first = create(api, "Hello", model="openai/gpt-4o", background=True)
+        gp.until(lambda: api.get(f"/v1/responses/{first['id']}").json()["status"] == "failed", "the failure")
+        told = create(api, "And then?", model="auto", previous_response_id=first["id"])["tokenrouter"]
+    assert told["warnings"] == []

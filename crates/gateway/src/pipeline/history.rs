@@ -107,10 +107,11 @@ async fn chain(app: &App, workspace_id: i64, id: &str) -> ApiResult<(Vec<Item>, 
     Ok((items, turns.first().and_then(last_turn)))
 }
 
-/// None of a response that no provider gave.
+/// None of a response that has failed: there is nothing to stay with.
 fn last_turn(turn: &StoredResponse) -> Option<LastTurn> {
     #[derive(Deserialize)]
     struct Body {
+        status: String,
         tokenrouter: Origin,
         usage: Option<Usage>,
     }
@@ -124,7 +125,10 @@ fn last_turn(turn: &StoredResponse) -> Option<LastTurn> {
         input_tokens: u64,
         output_tokens: u64,
     }
-    let Body { tokenrouter: Origin { provider, model }, usage } = serde_json::from_slice(&turn.body).ok()?;
+    let Body { status, tokenrouter: Origin { provider, model }, usage } = serde_json::from_slice(&turn.body).ok()?;
+    if !matches!(status.as_str(), "completed" | "incomplete") {
+        return None;
+    }
     let tokens = usage.map_or(0, |usage| usage.input_tokens.saturating_add(usage.output_tokens));
     let is_kept = tokens >= CACHED_FROM_TOKENS && crate::clock::now_ms() - turn.created_at_ms < CACHE_MS;
     Some(LastTurn { provider, model, cached_tokens: if is_kept { tokens } else { 0 } })
