@@ -19,9 +19,9 @@ use tokenrouter_pcre2::Pattern;
 /// Bytes that one pattern's automaton may take, and twice that while it is made.
 const MAX_AUTOMATON_BYTES: usize = 2 << 20;
 /// Bytes of what it is made out of: `(?:a{1000}){1000}` is short to write.
-/// Of the automaton of what a bounded pattern needs: with more it is not looked for beforehand.
-const MAX_LOOSE_BYTES: usize = 256 << 10;
 const MAX_NFA_BYTES: usize = 10 << 20;
+/// The same of what a bounded pattern needs: with more it is not looked for beforehand.
+const MAX_LOOSE_BYTES: usize = 256 << 10;
 const MAX_NESTING: u32 = 100;
 
 /// Which engine runs a pattern.
