@@ -51,9 +51,9 @@ pub async fn serve(
             tracing::warn!("connections whose callers read nothing were dropped");
         }
         connections.shutdown().await;
-    }
-    if timeout(RECORD_TIME, app.until_recorded()).await.is_err() {
-        tracing::error!("requests were still running when the store was closed: they are not in the ledger");
+        if timeout(RECORD_TIME, app.until_recorded()).await.is_err() {
+            tracing::error!("requests were still running when the store was closed: they are not in the ledger");
+        }
     }
     watcher.abort();
     app.store.close().await;
