@@ -6,7 +6,7 @@ use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Code};
 use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderMap;
+use http::HeaderMap;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokenrouter_routing::{Candidate, ModelInfo};
@@ -15,7 +15,7 @@ const MODES: [&str; 5] = ["auto", "auto:balance", "auto:cost", "auto:quality", "
 
 /// All of them on one page.
 pub(super) async fn list_models(State(app): State<Arc<App>>, headers: HeaderMap, caller: Caller) -> Json<Value> {
-    let ready = app.pool.candidates().iter().filter(|c| c.ready && caller.models.allows(&c.provider, &c.model));
+    let ready = candidates(&app, &caller);
     if !is_of_anthropics_client(&headers) {
         let data: Vec<Value> = MODES.into_iter().map(auto).chain(ready.map(describe)).collect();
         return Json(json!({ "object": "list", "data": data }));
@@ -41,11 +41,15 @@ pub(super) async fn get_model(
     if MODES.contains(&id.as_str()) {
         return Ok(Json(if for_anthropic { model_info(&id, None) } else { auto(&id) }));
     }
-    let mut ready = app.pool.candidates().iter().filter(|c| c.ready && caller.models.allows(&c.provider, &c.model));
-    ready
+    candidates(&app, &caller)
         .find(|c| full_name(c) == id || c.model.id == id || c.model.aliases.contains(&id))
         .map(|c| Json(if for_anthropic { of_candidate(c) } else { describe(c) }))
         .ok_or_else(|| ApiError::new(Code::ModelNotFound, format!("there is no model `{id}`")))
+}
+
+/// What the caller can have.
+fn candidates<'a>(app: &'a App, caller: &'a Caller) -> impl Iterator<Item = &'a Candidate> {
+    app.pool.candidates().iter().filter(|c| c.ready && caller.models.allows(&c.provider, &c.model))
 }
 
 /// Anthropic's API asks every caller for this header; OpenAI's clients do not send it.
@@ -69,8 +73,8 @@ fn model_info(id: &str, model: Option<&ModelInfo>) -> Value {
         "deprecated_at": null,
         "retires_at": ends_on.map(|date| format!("{date}T00:00:00Z")),
         "line": null,
-        "max_input_tokens": model.map(|model| model.context_window),
-        "max_tokens": model.map(|model| model.max_output_tokens),
+        "max_input_tokens": model.map(|model| model.max_input_tokens.unwrap_or(model.context_window)),
+        "max_tokens": model.map(|model| model.max_output_tokens).filter(|most| *most > 0),
         "capabilities": null,
     })
 }
