@@ -260,12 +260,31 @@ def test_nothing_of_what_is_not_to_be_stored_is_in_the_files(
 LONG = "The sea was calm that day and nobody spoke of it. " * 200
 
 
-def test_a_conversation_stays_while_its_prompt_cache_is_worth_more_than_the_switch(api: httpx.Client) -> None:
-    first = create(api, LONG, model="anthropic/claude-haiku-5-5")
-    alone = create(api, "And then?", model="auto:cost")["tokenrouter"]
-    next_ = create(api, "And then?", model="auto:cost", previous_response_id=first["id"])["tokenrouter"]
-    assert alone["model"] != "claude-haiku-5-5", "the test has lost its point: take another model"
-    assert (next_["provider"], next_["model"], next_["warnings"]) == ("anthropic", "claude-haiku-5-5", [])
+def test_what_a_provider_has_in_its_prompt_cache_counts_for_a_conversation_to_stay(api: httpx.Client) -> None:
+    last = "gpt-4o-mini"
+    first = create(api, LONG, model=f"openai/{last}")
+
+    def considered(body: dict[str, Any]) -> dict[str, Any]:
+        answer = api.post("/v1/route", json={"model": "auto:cost"} | body)
+        assert answer.status_code == 200, answer.text
+        route: dict[str, Any] = answer.json()
+        return {(c["provider"], c["model"]): c["estimated_cost_usd"] for c in route["candidates"]}
+
+    next_ = {"role": "user", "content": "And then?"}
+    by_hand = considered({"input": [{"role": "user", "content": LONG}, *first["output"], next_]})
+    goes_on = considered({"input": [next_], "previous_response_id": first["id"]})
+    cheaper = {target for target, cost in goes_on.items() if cost != by_hand[target]}
+    assert cheaper == {("openai", last)} and goes_on["openai", last] < by_hand["openai", last]
+    # And with `create` it is what `/v1/route` said that is done.
+    body = {"model": "auto:cost", "input": [next_], "previous_response_id": first["id"]}
+    route = api.post("/v1/route", json=body).json()
+    told = create(api, [next_], model="auto:cost", previous_response_id=first["id"])["tokenrouter"]
+    assert (told["provider"], told["model"]) == (route["provider"], route["model"])
+
+
+def test_the_route_of_a_turn_whose_turns_before_are_missing_is_an_error(api: httpx.Client) -> None:
+    answer = api.post("/v1/route", json={"input": "And then?", "previous_response_id": "resp_none"})
+    check_error(answer, 400, "invalid_request_error", "previous_response_not_found", "previous_response_id")
 
 
 def test_a_model_that_is_named_is_taken_whatever_came_before(api: httpx.Client) -> None:

@@ -19,5 +19,5 @@ pub(super) async fn route_request(
     body: Body,
 ) -> ApiResult<Json<Object>> {
     let request = Request::parse(read_json(&app, &headers, body).await?)?;
-    pipeline::explain(&app, &caller, &request).map(Json)
+    pipeline::explain(&app, &caller, request).await.map(Json)
 }

@@ -4,7 +4,6 @@
 use super::conversation::{self, Lease};
 use crate::app::App;
 use crate::error::{ApiError, ApiResult, Code};
-use serde::Deserialize;
 use serde_json::Value;
 use tokenrouter_protocol::{Item, Request};
 use tokenrouter_routing::LastTurn;
@@ -25,7 +24,7 @@ pub(super) struct History {
 
 /// How long a provider keeps a prompt that nobody asks for again: five minutes with Anthropic, five to ten with OpenAI.
 const CACHE_MS: i64 = 5 * 60 * 1_000;
-/// The shortest prompt that OpenAI and most of Anthropic's models cache.
+/// The shortest prompt that OpenAI caches.
 const CACHED_FROM_TOKENS: u64 = 1_024;
 
 /// Puts the items of the turns before in front of the request's own.
@@ -44,7 +43,12 @@ pub(super) async fn prepend_turns(app: &App, workspace_id: i64, request: &mut Re
     prepend_and_look(app, workspace_id, request).await.map(|(first_own, _)| first_own)
 }
 
-async fn prepend_and_look(app: &App, workspace_id: i64, request: &mut Request) -> ApiResult<(usize, Option<LastTurn>)> {
+/// The same, and where the response that is gone on from came from.
+pub(super) async fn prepend_and_look(
+    app: &App,
+    workspace_id: i64,
+    request: &mut Request,
+) -> ApiResult<(usize, Option<LastTurn>)> {
     let (before, last) = match (&request.conversation, &request.previous_response_id) {
         (Some(_), Some(_)) => {
             let message = "`conversation` and `previous_response_id` cannot be used together";
@@ -101,37 +105,31 @@ async fn chain(app: &App, workspace_id: i64, id: &str) -> ApiResult<(Vec<Item>, 
         Some(conversation) => before_turn(app, workspace_id, conversation, oldest).await?,
         None => Vec::new(),
     };
+    let mut last = None;
     for turn in turns.iter().rev() {
-        items.extend(items_of(turn)?);
+        let mut body = body_of(turn)?;
+        last = last_turn(turn, &body);
+        items.extend(items_in(turn, &mut body)?);
     }
-    Ok((items, turns.first().and_then(last_turn)))
+    Ok((items, last))
 }
 
 /// None of a response that has failed: there is nothing to stay with.
-fn last_turn(turn: &StoredResponse) -> Option<LastTurn> {
-    #[derive(Deserialize)]
-    struct Body {
-        status: String,
-        tokenrouter: Origin,
-        usage: Option<Usage>,
-    }
-    #[derive(Deserialize)]
-    struct Origin {
-        provider: String,
-        model: String,
-    }
-    #[derive(Deserialize)]
-    struct Usage {
-        input_tokens: u64,
-        output_tokens: u64,
-    }
-    let Body { status, tokenrouter: Origin { provider, model }, usage } = serde_json::from_slice(&turn.body).ok()?;
-    if !matches!(status.as_str(), "completed" | "incomplete") {
+fn last_turn(turn: &StoredResponse, body: &Value) -> Option<LastTurn> {
+    if !matches!(body["status"].as_str(), Some("completed" | "incomplete")) {
         return None;
     }
-    let tokens = usage.map_or(0, |usage| usage.input_tokens.saturating_add(usage.output_tokens));
-    let is_kept = tokens >= CACHED_FROM_TOKENS && crate::clock::now_ms() - turn.created_at_ms < CACHE_MS;
-    Some(LastTurn { provider, model, cached_tokens: if is_kept { tokens } else { 0 } })
+    let (target, usage) = (&body["tokenrouter"], &body["usage"]);
+    let kept = crate::clock::now_ms() - turn.created_at_ms < CACHE_MS;
+    let count = |tokens: &Value| tokens.as_u64().filter(|_| kept).unwrap_or(0);
+    let all = count(&usage["input_tokens"]).saturating_add(count(&usage["output_tokens"]));
+    let details = &usage["input_tokens_details"];
+    Some(LastTurn {
+        provider: target["provider"].as_str()?.to_owned(),
+        model: target["model"].as_str()?.to_owned(),
+        recent_tokens: if all >= CACHED_FROM_TOKENS { all } else { 0 },
+        cached_tokens: count(&details["cached_tokens"]).saturating_add(count(&details["cache_write_tokens"])),
+    })
 }
 
 /// What stood in a conversation before the response that the chain begins with. Nothing, if the
@@ -140,7 +138,7 @@ async fn before_turn(app: &App, workspace_id: i64, conversation: &str, turn: &St
     let Some(items) = app.store.get_conversation_items(workspace_id, conversation).await? else {
         return Ok(Vec::new());
     };
-    let own: Vec<Item> = items_of(turn)?;
+    let own: Vec<Item> = items_in(turn, &mut body_of(turn)?)?;
     let first = items.iter().position(|item| own.iter().any(|known| known.id() == Some(&item.id)));
     conversation::parse(items.get(..first.unwrap_or(0)).unwrap_or_default())
 }
@@ -153,10 +151,13 @@ fn missing(id: &str) -> ApiError {
     }
 }
 
-/// Input and output of a stored turn.
-fn items_of(turn: &StoredResponse) -> ApiResult<Vec<Item>> {
+fn body_of(turn: &StoredResponse) -> ApiResult<Value> {
+    serde_json::from_slice(&turn.body).map_err(|e| ApiError::internal(&e))
+}
+
+/// Input and output of a stored turn, the output taken out of its body.
+fn items_in(turn: &StoredResponse, body: &mut Value) -> ApiResult<Vec<Item>> {
     let input: Vec<Value> = serde_json::from_slice(&turn.input).map_err(|e| ApiError::internal(&e))?;
-    let mut body: Value = serde_json::from_slice(&turn.body).map_err(|e| ApiError::internal(&e))?;
     if matches!(body["status"].as_str(), Some("queued" | "in_progress")) {
         let message = format!("the response `{}` is still being made: wait for its end to go on from it", turn.id);
         return Err(ApiError::parameter("previous_response_id", message));

@@ -2,6 +2,7 @@
 
 use super::fallbacks;
 use super::field::Field;
+use super::history;
 use super::record::{Source, Warning};
 use crate::app::App;
 use crate::auth::Caller;
@@ -298,8 +299,10 @@ fn select_error(error: SelectError, origins: &Origins) -> ApiError {
 }
 
 /// The dry run: what would be decided, with every candidate that was considered.
-pub(crate) fn explain(app: &App, caller: &Caller, request: &Request) -> ApiResult<Object> {
-    explained(app, &caller.rules.routing, &caller.models, request)
+pub(crate) async fn explain(app: &App, caller: &Caller, mut request: Request) -> ApiResult<Object> {
+    let facts = Facts::of(&request);
+    let (_, last_turn) = history::prepend_and_look(app, caller.workspace_id, &mut request).await?;
+    explained(app, &caller.rules.routing, &caller.models, &request, &facts, last_turn)
 }
 
 fn explained(
@@ -307,9 +310,10 @@ fn explained(
     rules: &routing::RoutingRules,
     allowed: &Arc<AllowedModels>,
     request: &Request,
+    facts: &Facts,
+    last_turn: Option<LastTurn>,
 ) -> ApiResult<Object> {
-    let facts = Facts::of(request);
-    let (considered, decision) = consider(app, rules, allowed, request, &facts, None)?;
+    let (considered, decision) = consider(app, rules, allowed, request, facts, last_turn)?;
     let decision = decision.map_err(|error| select_error(error, &considered.origins))?;
     let mut warnings = considered.warnings;
     warnings.extend(decision.warnings.iter().map(|m| Warning::new(Source::Router, None, m.clone())));
@@ -341,7 +345,8 @@ fn explained(
 pub fn dry_run(app: &App, workspace_id: i64, body: Value) -> ApiResult<Value> {
     let request = Request::parse(body)?;
     let snapshot = app.snapshot.load();
-    explained(app, &snapshot.rules(workspace_id).routing, &Arc::default(), &request).map(Value::Object)
+    let facts = Facts::of(&request);
+    explained(app, &snapshot.rules(workspace_id).routing, &Arc::default(), &request, &facts, None).map(Value::Object)
 }
 
 fn describe(target: &Target, ejection: Option<Ejection>) -> Value {

@@ -7,6 +7,8 @@ mod error;
 mod latency;
 mod pool;
 mod score;
+#[cfg(test)]
+mod tests;
 
 pub use error::SelectError;
 pub use latency::{LatencyTracker, LatencyView, Observed};
@@ -36,13 +38,22 @@ pub struct LastTurn {
     pub provider: String,
     /// The model's id, or an alias of it.
     pub model: String,
-    /// How much of the prompt its provider is likely to have in its prompt cache.
+    /// What was sent and answered, while a provider that caches every prompt is likely to have it; 0 then.
+    pub recent_tokens: u64,
+    /// What of it the provider told that it read from its prompt cache, or wrote into it; 0 then, too.
     pub cached_tokens: u64,
 }
 
 impl LastTurn {
     fn went_to(&self, provider: &str, model: &ModelInfo) -> bool {
         self.provider == provider && (self.model == model.id || model.aliases.contains(&self.model))
+    }
+
+    /// How much of its prompt the model's provider is likely to have in its cache. Who sells writing into the cache
+    /// caches what it is asked to.
+    fn in_cache(&self, model: &ModelInfo) -> u64 {
+        let on_demand = model.price.is_some_and(|price| price.cache_write_pico_usd.is_some());
+        if on_demand { self.cached_tokens } else { self.recent_tokens }
     }
 }
 
