@@ -52,8 +52,12 @@ impl Prefilter {
     /// None: nothing is known.
     fn matched(&self, text: &str) -> Option<PatternSet> {
         let (dfa, caches) = self.automaton.as_ref()?;
-        let mut set = PatternSet::new(dfa.pattern_len());
-        dfa.try_which_overlapping_matches(&mut caches.get(), &Input::new(text), &mut set).ok()?;
+        let (mut set, mut cache) = (PatternSet::new(dfa.pattern_len()), caches.get());
+        if dfa.try_which_overlapping_matches(&mut cache, &Input::new(text), &mut set).is_err() {
+            // Full as it is, it would have the passes over all texts to come given up, too.
+            cache.reset(dfa);
+            return None;
+        }
         Some(set)
     }
 }
@@ -101,5 +105,6 @@ mod tests {
         assert!(prefilter.matched("a short text").is_some());
         assert!(prefilter.matched(&text).is_none());
         assert_eq!(prefilter.candidates(&text, 0), [0, 1]);
+        assert!(prefilter.matched("another short text").is_some(), "one text has switched it off for all");
     }
 }
