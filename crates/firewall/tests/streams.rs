@@ -5,6 +5,7 @@
 
 use proptest::prelude::*;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokenrouter_firewall::{Action, EngineKind, PatternKind, RuleSet, RuleSpec, Scope, Tally, check_pattern};
 use tokenrouter_pcre2::{End, Found, Limits, Matcher, Pattern};
@@ -132,6 +133,9 @@ fn rules() -> impl Strategy<Value = Vec<RuleSpec>> {
     })
 }
 
+/// How many cases the oracle did not tell.
+static UNTOLD: AtomicU32 = AtomicU32::new(0);
+
 proptest! {
     // The long run that docs/concepts/exact-streams.md tells of had a million: FIREWALL_CASES=1000000.
     #![proptest_config(ProptestConfig::with_cases(
@@ -145,8 +149,10 @@ proptest! {
     ) {
         let set = Arc::new(RuleSet::compile(&rules).unwrap());
         let (whole, hits) = screened(&set, &text);
-        if let Some(expected) = oracle(&rules, &text) {
-            prop_assert_eq!(&whole, &expected);
+        match oracle(&rules, &text) {
+            Some(expected) => prop_assert_eq!(&whole, &expected),
+            // One in hundreds of thousands: were it more, nothing would be compared any longer.
+            None => prop_assert!(UNTOLD.fetch_add(1, Ordering::Relaxed) < 10),
         }
         let mut cuts: Vec<usize> = cuts.into_iter().map(|c| text.floor_char_boundary(c)).collect();
         cuts.sort_unstable();

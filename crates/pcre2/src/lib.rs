@@ -30,8 +30,9 @@ const FLAGS: [(char, u32); 8] = [
 ];
 /// Groups may nest so deep.
 const MAX_NESTING: u32 = 100;
-/// Bytes of compiled pattern, some half of which are for the looks at the clock.
-const MAX_COMPILED_BYTES: usize = 2 << 20;
+/// Bytes of compiled pattern, with the names of its groups. PCRE2 itself, whose links are of two bytes, compiles to
+/// 64 KiB of code at most, more than half of which may be looks at the clock.
+const MAX_COMPILED_BYTES: usize = 1 << 20;
 /// Characters that a look-behind of no fixed length may look at.
 const MAX_LOOK_BEHIND: u32 = 255;
 /// Kibibytes that one match may take for its backtracking.
@@ -280,6 +281,10 @@ impl Matcher {
         if end == End::Open {
             options |= sys::PCRE2_PARTIAL_HARD;
         }
+        // Of nothing, too, PCRE2 reckons with the addresses before its end, of which the dangling one that an empty
+        // `str` may have has none.
+        static NOTHING: [u8; 64] = [0; 64];
+        let bytes = if subject.is_empty() { &NOTHING[32..32] } else { subject.as_bytes() };
         let every = (CHARS_A_LOOK / subject.len().max(1)).clamp(1, STEPS_A_LOOK);
         let mut clock = Clock { until: limits.until, every, left: every };
         // SAFETY: the context is valid, and so are the limits, whatever they are. The clock outlives the match
@@ -289,13 +294,13 @@ impl Matcher {
             sys::pcre2_set_offset_limit_8(self.context.as_ptr(), limits.last_start);
             pcre2_set_callout_8(self.context.as_ptr(), Some(look_at_the_clock), (&raw mut clock).cast());
         }
-        // SAFETY: pointer and length are those of a `str`, which is valid UTF-8 and so need not be checked
-        // again; `from` lies within it on the beginning of a character; pattern, data and context are valid.
+        // SAFETY: pointer and length are those of a `str` or of nothing, which is valid UTF-8 and so need not be checked
+        // again, and do not lie at the beginning of memory; `from` lies within it on the beginning of a character; pattern, data and context are valid.
         let code = unsafe {
             sys::pcre2_match_8(
                 pattern.code.as_ptr(),
-                subject.as_ptr(),
-                subject.len(),
+                bytes.as_ptr(),
+                bytes.len(),
                 from,
                 options,
                 self.data.as_ptr(),
@@ -355,6 +360,15 @@ mod tests {
     fn a_hostile_pattern_ends_within_its_steps() {
         assert_eq!(find(r"(a+)+$", &("a".repeat(40) + "!"), End::Final), Found::Exhausted);
         assert_eq!(find(r"(?=.*SECRET)(?=.*KEY)\w+x", &("a".repeat(20_000) + " x"), End::Final), Found::Exhausted);
+    }
+
+    #[test]
+    fn nothing_is_a_subject_too() {
+        for pattern in ["é?x(?=y)", "(?:é?)*+", "(?:é?)++", "(?:(?:é{0,2})*+)++"] {
+            for end in [End::Open, End::Final] {
+                assert!(find(pattern, "", end) != Found::Exhausted, "{pattern}");
+            }
+        }
     }
 
     #[test]
