@@ -88,7 +88,7 @@ enum End {
 }
 
 async fn serve(app: Arc<App>, headers: HeaderMap, socket: WebSocket) {
-    let (mut sink, messages) = socket.split();
+    let (mut sink, mut messages) = socket.split();
     let (queue, mut waiting) = mpsc::channel::<String>(MAX_WAITING);
     let mut stop = app.sessions.stop.subscribe();
     let mut cut = app.cut.subscribe();
@@ -115,7 +115,7 @@ async fn serve(app: Arc<App>, headers: HeaderMap, socket: WebSocket) {
         };
         tokio::select! {
             end = answer => end,
-            end = read(messages, queue) => end,
+            end = read(&mut messages, queue) => end,
             () = dropped => End::Close(close_code::AWAY, "the gateway stops"),
         }
     };
@@ -131,7 +131,10 @@ async fn serve(app: Arc<App>, headers: HeaderMap, socket: WebSocket) {
                 let error = error.with_request_id(&new_ordered_id("req", now_ms()));
                 sink.send(Message::Text(error_event(&error, None).into())).await?;
             }
-            sink.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await
+            sink.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await?;
+            // A connection that is dropped with messages unread is reset, and what was just said may be lost.
+            while messages.next().await.is_some_and(|message| message.is_ok()) {}
+            Ok::<(), axum::Error>(())
         };
         // What cannot be sent any more is not read by anybody.
         let _ = tokio::time::timeout(CLOSE_TIME, close).await;
@@ -139,7 +142,7 @@ async fn serve(app: Arc<App>, headers: HeaderMap, socket: WebSocket) {
 }
 
 /// Takes messages in until the caller leaves or does what ends the connection.
-async fn read(mut messages: SplitStream<WebSocket>, queue: mpsc::Sender<String>) -> End {
+async fn read(messages: &mut SplitStream<WebSocket>, queue: mpsc::Sender<String>) -> End {
     loop {
         match messages.next().await {
             Some(Ok(Message::Text(text))) => {
