@@ -320,3 +320,19 @@ def test_a_turn_that_failed_is_nothing_to_stay_with(start_gateway: Callable[...,
         gp.until(lambda: api.get(f"/v1/responses/{first['id']}").json()["status"] == "failed", "the failure")
         told = create(api, "And then?", model="auto", previous_response_id=first["id"])["tokenrouter"]
     assert told["warnings"] == []
+
+
+def test_a_conversation_that_leaves_a_failing_provider_tells_it(start_gateway: Callable[..., gp.Gateway]) -> None:
+    gateway = start_gateway()
+    simulator = gp.Simulator(gateway.process.wait_for(r"simulator on (http://127\.0\.0\.1:\d+)"))
+    with gateway.http() as api:
+        first = create(api, "Hello", model="openai/gpt-4o")
+        simulator.fault(provider="openai", count=1, status=401)
+        assert api.post("/v1/responses", json={"model": "openai/gpt-4o", "input": "Hello"}).status_code == 502
+        body = {"model": "auto:quality", "previous_response_id": first["id"]}
+        route = api.post("/v1/route", json=body | {"input": "And then?"}).json()
+        told = create(api, "And then?", **body)["tokenrouter"]
+    target = f"{told['provider']}/{told['model']}"
+    message = f"the conversation moved to {target} from openai/gpt-4o, which has failed of late"
+    assert [warning["message"] for warning in told["warnings"]] == [message]
+    assert [warning["message"] for warning in route["warnings"]] == [message]

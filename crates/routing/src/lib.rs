@@ -21,7 +21,7 @@ pub use rules::{
     Action, Facts, FieldError, Matcher, Plan, RoutingRules, RuleSpec, RuleWarning, Set, validate_action, validate_match,
 };
 pub use select::{
-    Candidate, Decision, LastTurn, LatencyTracker, LatencyView, Needs, Observed, Pool, Request, Scores, SelectError,
-    Target, select,
+    Candidate, Decision, LastTurn, LatencyTracker, LatencyView, Moved, Needs, Observed, Pool, Request, Scores,
+    SelectError, Stay, Target, select,
 };
 pub use task::{Task, TaskGuess, TaskInput, recognise};

@@ -5,7 +5,7 @@
 //! suspicion, none is where it would be more than half.
 
 use std::time::Instant;
-use tokenrouter_routing::Target;
+use tokenrouter_routing::{Moved, Stay, Target};
 use tokenrouter_upstream::{Ejection, Health, too_many};
 
 pub(super) struct Field<'a> {
@@ -34,6 +34,16 @@ impl<'a> Field<'a> {
 
     pub fn first(&self) -> Option<&'a Target> {
         self.standing().next().map(|(_, target)| target)
+    }
+
+    /// What is told of a conversation that does not go on where it was.
+    pub fn moved(&self, stay: &Stay) -> Option<String> {
+        let reason = match self.targets.iter().position(|target| stay.is_at(target)) {
+            None => Moved::Gone,
+            Some(place) if self.ejection(place).is_some() => Moved::Ejected,
+            Some(_) => Moved::Outscored,
+        };
+        stay.moved(self.first()?, reason)
     }
 
     /// Those that may not, better first.

@@ -66,8 +66,13 @@ pub(super) fn decide(
 ) -> ApiResult<Plan> {
     let (plan, decision) = consider(app, &caller.rules.routing, &caller.models, request, facts, last_turn)?;
     let decision = decision.map_err(|error| select_error(error, &plan.origins))?;
+    let moved = decision.stay.as_ref().and_then(|stay| {
+        let field = Field::of(&app.health, &decision.targets, Instant::now());
+        field.moved(stay)
+    });
     let mut warnings = plan.warnings;
-    warnings.extend(decision.warnings.into_iter().map(|message| Warning::new(Source::Router, None, message)));
+    let told = decision.warnings.into_iter().chain(moved);
+    warnings.extend(told.map(|message| Warning::new(Source::Router, None, message)));
     Ok(Plan {
         mode: plan.mode,
         task: plan.task,
@@ -164,6 +169,8 @@ fn consider(
         rule_plan.warnings.into_iter().map(|w| Warning::new(Source::RoutingRule, Some(w.rule_id), w.message)).collect();
     if let (Ok(decision), Some(set)) = (&mut decision, &rule_plan.fallbacks) {
         warnings.extend(fallbacks::apply(app, set, &select, decision));
+        // The rule says where the request may go.
+        decision.stay = None;
     }
     let order_stands = rule_plan.fallbacks.is_some();
     let origins = Origins { provider: provider_origin, model: model_origin };
@@ -315,9 +322,11 @@ fn explained(
 ) -> ApiResult<Object> {
     let (considered, decision) = consider(app, rules, allowed, request, facts, last_turn)?;
     let decision = decision.map_err(|error| select_error(error, &considered.origins))?;
-    let mut warnings = considered.warnings;
-    warnings.extend(decision.warnings.iter().map(|m| Warning::new(Source::Router, None, m.clone())));
     let field = Field::of(&app.health, &decision.targets, Instant::now());
+    let moved = decision.stay.as_ref().and_then(|stay| field.moved(stay));
+    let mut warnings = considered.warnings;
+    let told = decision.warnings.iter().cloned().chain(moved);
+    warnings.extend(told.map(|message| Warning::new(Source::Router, None, message)));
     let candidates: Vec<Value> =
         decision.targets.iter().enumerate().map(|(place, target)| describe(target, field.ejection(place))).collect();
     let best = field.first();

@@ -96,6 +96,47 @@ pub struct Decision {
     /// the further the best is ahead of the next other model: `0.5 + 5 × (u₁ − u₂)`, at most 1.
     pub confidence: f32,
     pub warnings: Vec<String>,
+    /// Of a conversation that nobody asked to move.
+    pub stay: Option<Stay>,
+}
+
+/// Where a conversation was before, and is to be unless something speaks against it.
+#[derive(Clone, Debug)]
+pub struct Stay {
+    last: LastTurn,
+    lacks: Option<&'static str>,
+}
+
+impl Stay {
+    /// Whether that is where this target is.
+    #[must_use]
+    pub fn is_at(&self, target: &Target) -> bool {
+        self.last.went_to(&target.provider, &target.model)
+    }
+
+    /// What is told when the conversation goes on at `to`; none where it was.
+    #[must_use]
+    pub fn moved(&self, to: &Target, reason: Moved) -> Option<String> {
+        if self.is_at(to) {
+            return None;
+        }
+        let reason = match (self.lacks, reason) {
+            (Some(lacks), _) => lacks,
+            (None, Moved::Gone) => "is not to be had",
+            (None, Moved::Ejected) => "has failed of late",
+            (None, Moved::Outscored) => "now scores lower by more than its prompt cache is worth",
+        };
+        let LastTurn { provider, model, .. } = &self.last;
+        Some(format!("the conversation moved to {}/{} from {provider}/{model}, which {reason}", to.provider, to.name))
+    }
+}
+
+/// Why a target that a conversation was at is not the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moved {
+    Gone,
+    Ejected,
+    Outscored,
 }
 
 /// # Errors
@@ -166,26 +207,16 @@ pub fn select(pool: &Pool, request: &Request, latency: &dyn LatencyView) -> Resu
             .then_with(|| a.model.id.cmp(&b.model.id))
             .then_with(|| a.provider.cmp(&b.provider))
     });
-    warnings.extend(moved(request, &targets, left_for));
+    let stay = stay(request, left_for);
     let confidence = if named { 1.0 } else { confidence(&targets) };
-    Ok(Decision { targets, confidence, warnings })
+    Ok(Decision { targets, confidence, warnings, stay })
 }
 
-/// What is told when a conversation does not stay where it was, and nobody asked that it should not.
-fn moved(request: &Request, targets: &[Target], left_for: Option<&str>) -> Option<String> {
-    let (last, first) = (request.last_turn.as_ref()?, targets.first()?);
+/// None if the caller or a rule names another model or provider, or none was before.
+fn stay(request: &Request, lacks: Option<&'static str>) -> Option<Stay> {
+    let last = request.last_turn.as_ref()?;
     let elsewhere = request.provider.as_ref().is_some_and(|provider| *provider != last.provider);
-    if request.model.is_some() || elsewhere || last.went_to(&first.provider, &first.model) {
-        return None;
-    }
-    let stands = targets.iter().any(|target| last.went_to(&target.provider, &target.model));
-    let reason = match left_for {
-        Some(reason) => format!("which {reason}"),
-        None if stands => "which now scores lower by more than its prompt cache is worth".to_owned(),
-        None => "which is not to be had".to_owned(),
-    };
-    let from = format!("{}/{}", last.provider, last.model);
-    Some(format!("the conversation moved to {}/{} from {from}, {reason}", first.provider, first.name))
+    (request.model.is_none() && !elsewhere).then(|| Stay { last: last.clone(), lacks })
 }
 
 fn cost_key(target: &Target) -> u64 {
