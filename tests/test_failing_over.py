@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,55 @@ def test_a_target_that_is_well_again_is_found_by_one_probe(start: Start) -> None
         ask(client)
     gp.until(lambda: told(ask(client))["provider"] == target["provider"], "the way back")
     assert [a["outcome"] for a in told(ask(client))["attempts"]] == ["ok"]
+
+
+@pytest.mark.parametrize("fault", [{"error_event": True}, {"cut_after_bytes": 2400}])
+def test_a_target_whose_streams_break_off_is_left_alone(start: Start, fault: dict[str, Any]) -> None:
+    client, simulator = start()
+    in_order(client)
+    simulator.fault(provider="openai", count=None, **fault)
+    for _ in range(3):
+        broken = ask(client, stream=True)
+        assert broken.headers["x-tokenrouter-provider"] == "openai" and "response.failed" in broken.text
+    after = told(ask(client))
+    assert [(a["outcome"], a.get("reason")) for a in after["attempts"]] == [("skipped", "circuit_open"), ("ok", None)]
+
+
+def test_a_probe_that_streams_tells_with_its_end(start: Start) -> None:
+    client, simulator = start(SETTINGS.replace("60000", "1000"))
+    in_order(client)
+    target = {"provider": "openai", "model": "gpt-4o"}
+
+    def ejected() -> bool:
+        [candidate] = [c for c in route(client)["candidates"] if (c["provider"], c["model"]) == ("openai", "gpt-4o")]
+        return candidate["ejected"] is not None
+
+    simulator.fault(**target, count=3, status=500)
+    for _ in range(3):
+        ask(client)
+    assert ejected()
+    gp.until(lambda: not ejected(), "the time for a probe")
+    simulator.fault(**target, drip_ms=20)
+    body = {"model": "auto", "input": "Hello", "stream": True}
+    with client.stream("POST", "/v1/responses", json=body) as probe:
+        assert probe.headers["x-tokenrouter-provider"] == "openai"
+        text = probe.iter_text()
+        begun = next(text)
+        assert "response.completed" not in begun and ejected(), "its first event is no answer"
+        assert "response.completed" in "".join(text)
+    assert not ejected()
+
+
+def test_a_plain_answer_that_ends_in_an_error_is_asked_for_elsewhere(start: Start) -> None:
+    client, simulator = start()
+    in_order(client)
+    part = {"type": "output_text", "text": "I was about to", "annotations": []}
+    output = [{"type": "message", "id": "msg_1", "role": "assistant", "status": "incomplete", "content": [part]}]
+    error = {"code": "server_error", "message": "broken"}
+    answer = {"id": "resp_1", "object": "response", "status": "failed", "output": output, "error": error}
+    simulator.fault(provider="openai", status=200, body=json.dumps(answer))
+    answered = told(ask(client))
+    assert [a["outcome"] for a in answered["attempts"]] == ["failed", "ok"]
 
 
 def test_a_model_that_one_provider_serves_is_asked_for_whatever_its_breaker_says(start: Start) -> None:

@@ -1,8 +1,9 @@
 //! A circuit breaker: whether one target is worth asking, by how it has answered lately.
 //!
 //! Closed while it answers; open for a time when it has failed too often; then half-open: one request
-//! may try it, and its answer closes the breaker or opens it for twice as long. A pure state machine:
-//! each step is told what time it is, so that it is tested without waiting.
+//! may try it, and the end of its answer closes the breaker or opens it for twice as long. An answer that
+//! takes longer than the breaker was open lets another request try meanwhile. A pure state machine: each
+//! step is told what time it is, so that it is tested without waiting.
 
 use std::time::{Duration, Instant};
 
@@ -34,11 +35,14 @@ struct Slice {
 enum State {
     Closed,
     Open {
+        since: Instant,
         until: Instant,
         lasted: Duration,
     },
-    /// One request is under way that will tell.
+    /// One request is under way that will tell; after `until` another may go.
     Probing {
+        since: Instant,
+        until: Instant,
         lasted: Duration,
     },
 }
@@ -72,10 +76,8 @@ impl Breaker {
     pub fn verdict(&self, now: Instant) -> Verdict {
         match self.state {
             State::Closed => Verdict::Ask,
-            State::Open { until, .. } if until <= now => Verdict::Ask,
-            State::Open { until, .. } => Verdict::Wait(until - now),
-            // How long the probe takes is not known.
-            State::Probing { .. } => Verdict::Wait(Duration::ZERO),
+            State::Open { until, .. } | State::Probing { until, .. } if until <= now => Verdict::Ask,
+            State::Open { until, .. } | State::Probing { until, .. } => Verdict::Wait(until - now),
         }
     }
 
@@ -83,38 +85,70 @@ impl Breaker {
     /// [`succeeded`](Self::succeeded), [`failed`](Self::failed) or [`left`](Self::left).
     pub fn ask(&mut self, now: Instant) -> bool {
         match self.state {
-            State::Open { until, lasted } if until <= now => {
-                self.state = State::Probing { lasted };
+            State::Open { since, until, lasted } | State::Probing { since, until, lasted } if until <= now => {
+                self.state = State::Probing { since, until: now + lasted, lasted };
                 true
             }
             _ => false,
         }
     }
 
-    pub fn succeeded(&mut self, now: Instant) {
-        self.in_a_row = 0;
+    /// A stream has begun, which is no answer yet. True if it was counted as one all the same, since what
+    /// is under way for long would be missed: then its end is [`ended`](Self::ended) or
+    /// [`broke`](Self::broke). What is open stays open.
+    pub fn began(&mut self, now: Instant) -> bool {
+        let counts = matches!(self.state, State::Closed);
+        if counts {
+            self.in_a_row = 0;
+            self.count(now, 1, 0);
+        }
+        counts
+    }
+
+    /// A request of that moment was answered.
+    pub fn succeeded(&mut self, asked: Instant, now: Instant) {
+        if matches!(self.state, State::Closed) {
+            self.in_a_row = 0;
+            self.count(now, 1, 0);
+        }
+        self.ended(asked);
+    }
+
+    /// A request of that moment was answered to its end, and has been counted.
+    pub fn ended(&mut self, asked: Instant) {
         match self.state {
-            State::Closed => self.count(now, false),
-            // Any answer tells that it is there again, the probe's or one that went out before.
-            State::Open { .. } | State::Probing { .. } => {
+            // What went out before says nothing of what has happened since.
+            State::Open { since, .. } | State::Probing { since, .. } if asked >= since => {
+                self.in_a_row = 0;
                 self.state = State::Closed;
                 self.slices = [Slice::default(); SLICES as usize];
             }
+            _ => {}
         }
     }
 
     pub fn failed(&mut self, now: Instant) {
+        self.fail(now, 1);
+    }
+
+    /// An answer broke off whose beginning was counted.
+    pub fn broke(&mut self, now: Instant) {
+        self.fail(now, 0);
+    }
+
+    fn fail(&mut self, now: Instant, answered: u32) {
         match self.state {
             State::Closed => {
                 self.in_a_row = self.in_a_row.saturating_add(1);
-                self.count(now, true);
+                self.count(now, answered, 1);
                 if self.has_failed_too_often(now) {
-                    self.state = State::Open { until: now + self.options.open, lasted: self.options.open };
+                    let lasted = self.options.open;
+                    self.state = State::Open { since: now, until: now + lasted, lasted };
                 }
             }
-            State::Probing { lasted } => {
+            State::Probing { lasted, .. } => {
                 let lasted = lasted.saturating_mul(2).min(self.options.open.saturating_mul(LONGEST));
-                self.state = State::Open { until: now + lasted, lasted };
+                self.state = State::Open { since: now, until: now + lasted, lasted };
             }
             // Requests that went out before it opened say nothing new.
             State::Open { .. } => {}
@@ -123,8 +157,8 @@ impl Breaker {
 
     /// The probe ended without an answer that tells anything: the next request may be the probe.
     pub fn left(&mut self, now: Instant) {
-        if let State::Probing { lasted } = self.state {
-            self.state = State::Open { until: now, lasted };
+        if let State::Probing { since, lasted, .. } = self.state {
+            self.state = State::Open { since, until: now, lasted };
         }
     }
 
@@ -133,15 +167,15 @@ impl Breaker {
         u64::try_from(now.saturating_duration_since(self.born).as_millis() / slice).unwrap_or(u64::MAX)
     }
 
-    fn count(&mut self, now: Instant, failed: bool) {
+    fn count(&mut self, now: Instant, answered: u32, failed: u32) {
         let number = self.slice_number(now);
         let place = usize::try_from(number % u64::from(SLICES)).unwrap_or(0);
         let Some(slice) = self.slices.get_mut(place) else { return };
         if slice.number != number {
             *slice = Slice { number, ..Slice::default() };
         }
-        slice.answered += 1;
-        slice.failed += u32::from(failed);
+        slice.answered += answered;
+        slice.failed += failed;
     }
 
     /// By share of the window, or with nothing but failures of late: what has answered for long must not
@@ -195,8 +229,8 @@ mod tests {
         let now = Instant::now();
         let mut breaker = Breaker::new(OPTIONS, now);
         for _ in 0..50 {
-            breaker.succeeded(now);
-            breaker.succeeded(now);
+            breaker.succeeded(now, now);
+            breaker.succeeded(now, now);
             breaker.failed(now);
         }
         assert_eq!(breaker.verdict(now), Verdict::Ask);
@@ -206,7 +240,7 @@ mod tests {
             if breaker.verdict(now) != Verdict::Ask {
                 return;
             }
-            breaker.succeeded(now);
+            breaker.succeeded(now, now);
         }
         panic!("it never opened");
     }
@@ -218,7 +252,7 @@ mod tests {
         for _ in 0..4 {
             breaker.failed(now);
         }
-        breaker.succeeded(now);
+        breaker.succeeded(now, now);
         let later = now + seconds(8);
         (0..5).for_each(|_| breaker.failed(later));
         assert_eq!(breaker.verdict(later), Verdict::Ask);
@@ -228,7 +262,7 @@ mod tests {
     fn a_long_record_of_success_does_not_hide_an_outage() {
         let now = Instant::now();
         let mut breaker = Breaker::new(OPTIONS, now);
-        (0..10_000).for_each(|_| breaker.succeeded(now));
+        (0..10_000).for_each(|_| breaker.succeeded(now, now));
         (0..10).for_each(|_| breaker.failed(now));
         assert_eq!(breaker.verdict(now), Verdict::Wait(seconds(5)));
     }
@@ -241,9 +275,9 @@ mod tests {
         let later = now + seconds(5);
         assert_eq!(breaker.verdict(later), Verdict::Ask);
         assert!(breaker.ask(later));
-        assert_eq!(breaker.verdict(later), Verdict::Wait(Duration::ZERO));
+        assert_eq!(breaker.verdict(later), Verdict::Wait(seconds(5)));
         assert!(!breaker.ask(later));
-        breaker.succeeded(later);
+        breaker.succeeded(later, later);
         assert_eq!(breaker.verdict(later), Verdict::Ask);
         breaker.failed(later);
         assert_eq!(breaker.verdict(later), Verdict::Ask);
@@ -272,21 +306,83 @@ mod tests {
         assert!(breaker.ask(later));
     }
 
+    #[test]
+    fn an_answer_to_what_went_out_before_does_not_close_it() {
+        let now = Instant::now();
+        let mut breaker = opened(now + seconds(1));
+        breaker.succeeded(now, now + seconds(2));
+        assert_eq!(breaker.verdict(now + seconds(2)), Verdict::Wait(seconds(4)));
+        breaker.succeeded(now + seconds(2), now + seconds(3));
+        assert_eq!(breaker.verdict(now + seconds(3)), Verdict::Ask);
+    }
+
+    #[test]
+    fn a_probe_closes_it_with_its_end_and_not_with_its_beginning() {
+        let now = Instant::now();
+        for whole in [true, false] {
+            let mut breaker = opened(now);
+            let later = now + seconds(5);
+            assert!(breaker.ask(later));
+            assert!(!breaker.began(later), "nothing is counted of what is open");
+            assert_eq!(breaker.verdict(later), Verdict::Wait(seconds(5)));
+            if whole {
+                breaker.succeeded(later, later);
+                assert_eq!(breaker.verdict(later), Verdict::Ask);
+            } else {
+                breaker.failed(later);
+                assert_eq!(breaker.verdict(later), Verdict::Wait(seconds(10)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_probe_that_takes_long_does_not_keep_the_others_waiting() {
+        let now = Instant::now();
+        let mut breaker = opened(now);
+        assert!(breaker.ask(now + seconds(5)));
+        assert!(!breaker.ask(now + seconds(9)));
+        assert!(breaker.ask(now + seconds(10)));
+        assert!(!breaker.ask(now + seconds(10)));
+        breaker.ended(now + seconds(5));
+        assert_eq!(breaker.verdict(now + seconds(10)), Verdict::Ask);
+    }
+
+    #[test]
+    fn streams_that_begin_and_break_off_open_it_as_what_fails_at_once_does() {
+        let now = Instant::now();
+        let share = |broken: u32| {
+            let mut breaker = Breaker::new(OPTIONS, now);
+            (0..100).for_each(|_| assert!(breaker.began(now)));
+            (0..100 - broken).for_each(|_| breaker.ended(now));
+            (0..broken).for_each(|_| {
+                breaker.broke(now);
+                // Some other stream goes on well.
+                breaker.in_a_row = 0;
+            });
+            breaker.verdict(now)
+        };
+        assert_eq!(share(49), Verdict::Ask);
+        assert_eq!(share(50), Verdict::Wait(seconds(5)));
+    }
+
     proptest! {
         #[test]
         fn it_never_stays_shut(steps in proptest::collection::vec((0u8..4, 0u64..4_000), 1..300)) {
             let mut now = Instant::now();
             let mut breaker = Breaker::new(OPTIONS, now);
-            let mut probes = 0u32;
+            let mut probe: Option<Instant> = None;
             for (step, ms) in steps {
                 now += Duration::from_millis(ms);
                 match step {
-                    0 => { breaker.succeeded(now); probes = 0; }
-                    1 => { breaker.failed(now); probes = 0; }
-                    2 => { breaker.left(now); probes = 0; }
-                    _ => probes += u32::from(breaker.ask(now)),
+                    0 => { breaker.succeeded(now, now); probe = None; }
+                    1 => { breaker.failed(now); probe = None; }
+                    2 => { breaker.left(now); probe = None; }
+                    _ if breaker.ask(now) => {
+                        prop_assert!(probe.is_none_or(|before| now >= before + OPTIONS.open), "two probes at once");
+                        probe = Some(now);
+                    }
+                    _ => {}
                 }
-                prop_assert!(probes <= 1, "two probes at once");
             }
             breaker.left(now);
             prop_assert_eq!(breaker.verdict(now + OPTIONS.open * LONGEST), Verdict::Ask);

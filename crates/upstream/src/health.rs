@@ -9,7 +9,7 @@ use crate::breaker::{Breaker, BreakerOptions, Verdict};
 use crate::budget::{BudgetOptions, RetryBudget};
 use crate::failure::{Class, Failure};
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 #[derive(Clone, Copy, Debug)]
@@ -69,14 +69,28 @@ pub fn too_many(ejected: usize, candidates: usize) -> bool {
     ejected * 2 > candidates
 }
 
+/// For how long somebody is left alone.
+#[derive(Clone, Copy)]
+struct Rest {
+    since: Instant,
+    until: Instant,
+    reason: Reason,
+}
+
+impl Rest {
+    fn ejection(self, now: Instant) -> Option<Ejection> {
+        (self.until > now).then(|| Ejection { reason: self.reason, retry_in: self.until - now })
+    }
+}
+
 struct TargetHealth {
     breaker: Breaker,
-    parked: Option<(Instant, Reason)>,
+    parked: Option<Rest>,
 }
 
 struct Inner {
     targets: HashMap<String, HashMap<String, TargetHealth>>,
-    providers: HashMap<String, (Instant, Reason)>,
+    providers: HashMap<String, Rest>,
     count: usize,
     budget: RetryBudget,
 }
@@ -98,23 +112,15 @@ impl Health {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why this target should not be asked now; none if it may be. Changes nothing.
-    #[must_use]
-    pub fn ejected(&self, provider: &str, model: &str, now: Instant) -> Option<Ejection> {
+    /// Why each target, a provider's name and a model's, should not be asked now; none if it may be. All
+    /// are of one moment. Changes nothing.
+    pub fn ejections<'t>(
+        &self,
+        targets: impl Iterator<Item = (&'t str, &'t str)>,
+        now: Instant,
+    ) -> Vec<Option<Ejection>> {
         let inner = self.inner();
-        if let Some((until, reason)) = inner.providers.get(provider)
-            && *until > now
-        {
-            return Some(Ejection { reason: *reason, retry_in: *until - now });
-        }
-        let target = inner.targets.get(provider)?.get(model)?;
-        if let Some((until, reason)) = target.parked.filter(|(until, _)| *until > now) {
-            return Some(Ejection { reason, retry_in: until - now });
-        }
-        match target.breaker.verdict(now) {
-            Verdict::Ask => None,
-            Verdict::Wait(retry_in) => Some(Ejection { reason: Reason::CircuitOpen, retry_in }),
-        }
+        targets.map(|(provider, model)| inner.ejected(provider, model, now)).collect()
     }
 
     /// A request has come, which gives to the budget of further attempts.
@@ -130,35 +136,31 @@ impl Health {
     /// The target is about to be asked. What is given must be told how that went; if it is dropped, the
     /// caller has left and nothing is learnt.
     #[must_use]
-    pub fn ask<'a>(&'a self, provider: &'a str, model: &'a str, now: Instant) -> Asked<'a> {
-        let probe = self
-            .inner()
-            .targets
-            .get_mut(provider)
-            .and_then(|models| models.get_mut(model))
-            .is_some_and(|target| target.breaker.ask(now));
-        Asked { health: self, provider, model, probe, told: false }
+    pub fn ask(self: &Arc<Self>, provider: impl Into<Arc<str>>, model: impl Into<Arc<str>>, now: Instant) -> Asked {
+        let (provider, model) = (provider.into(), model.into());
+        let probe = self.inner().known(&provider, &model).is_some_and(|target| target.breaker.ask(now));
+        Asked { health: Arc::clone(self), provider, model, at: now, probe, counted: false, told: false }
     }
 
-    /// Takes in a failure.
-    pub fn failed(&self, provider: &str, model: &str, failure: &Failure, now: Instant) {
+    fn failed(&self, asked: &Asked, failure: &Failure, now: Instant) {
+        let (provider, model) = (&*asked.provider, &*asked.model);
         let mut inner = self.inner();
         match failure.class {
             // The provider did its work: it is the request that was wrong.
             Class::Caller | Class::Policy | Class::ModelMissing => {
                 if let Some(target) = inner.known(provider, model) {
-                    target.breaker.succeeded(now);
+                    asked.answered(&mut target.breaker, now);
                 }
             }
             // What a key may not do at all, and what it may not do with one model, look the same.
             Class::Auth if failure.error.status == 403 => {
                 let Some(target) = inner.target(provider, model, self.options.breaker, now) else { return };
-                target.parked = Some((now + self.options.refused, Reason::KeyRefused));
+                target.parked = Some(self.refused(Reason::KeyRefused, now));
                 target.breaker.left(now);
             }
             Class::Auth | Class::Spent => {
                 let reason = if failure.class == Class::Auth { Reason::KeyRefused } else { Reason::QuotaUsedUp };
-                inner.providers.insert(provider.to_owned(), (now + self.options.refused, reason));
+                inner.providers.insert(provider.to_owned(), self.refused(reason, now));
                 if let Some(target) = inner.known(provider, model) {
                     target.breaker.left(now);
                 }
@@ -166,9 +168,12 @@ impl Health {
             Class::Quota | Class::Transient | Class::Unreachable | Class::Timeout | Class::Garbage => {
                 let Some(target) = inner.target(provider, model, self.options.breaker, now) else { return };
                 if let Some(after) = failure.retry_after.filter(|after| !after.is_zero()) {
-                    target.parked = Some((now + after.min(LONGEST_PARKED), Reason::RateLimited));
+                    let until = now + after.min(LONGEST_PARKED);
+                    target.parked = Some(Rest { since: now, until, reason: Reason::RateLimited });
                     // It told us what it wants: nothing more is to be guessed.
                     target.breaker.left(now);
+                } else if asked.counted {
+                    target.breaker.broke(now);
                 } else {
                     target.breaker.failed(now);
                 }
@@ -176,18 +181,38 @@ impl Health {
         }
     }
 
-    /// Takes in that the target answered.
-    pub fn succeeded(&self, provider: &str, model: &str, now: Instant) {
-        let mut inner = self.inner();
-        inner.providers.remove(provider);
-        if let Some(target) = inner.target(provider, model, self.options.breaker, now) {
-            target.breaker.succeeded(now);
-            target.parked = None;
-        }
+    fn refused(&self, reason: Reason, now: Instant) -> Rest {
+        Rest { since: now, until: now + self.options.refused, reason }
     }
 }
 
 impl Inner {
+    fn ejected(&self, provider: &str, model: &str, now: Instant) -> Option<Ejection> {
+        if let Some(ejection) = self.providers.get(provider).and_then(|rest| rest.ejection(now)) {
+            return Some(ejection);
+        }
+        let target = self.targets.get(provider)?.get(model)?;
+        if let Some(ejection) = target.parked.and_then(|rest| rest.ejection(now)) {
+            return Some(ejection);
+        }
+        match target.breaker.verdict(now) {
+            Verdict::Ask => None,
+            Verdict::Wait(retry_in) => Some(Ejection { reason: Reason::CircuitOpen, retry_in }),
+        }
+    }
+
+    /// Takes in that the target has let a request of that moment in: what it refused before is over. A
+    /// refusal that came since stands.
+    fn let_in(&mut self, asked: &Asked, options: BreakerOptions, now: Instant) -> Option<&mut TargetHealth> {
+        let is_over = |rest: &Rest| rest.since <= asked.at;
+        if self.providers.get(&*asked.provider).is_some_and(is_over) {
+            self.providers.remove(&*asked.provider);
+        }
+        let target = self.target(&asked.provider, &asked.model, options, now)?;
+        target.parked = target.parked.filter(|rest| !is_over(rest));
+        Some(target)
+    }
+
     fn known(&mut self, provider: &str, model: &str) -> Option<&mut TargetHealth> {
         self.targets.get_mut(provider)?.get_mut(model)
     }
@@ -216,31 +241,55 @@ impl Inner {
 }
 
 /// A target that is being asked.
-pub struct Asked<'a> {
-    health: &'a Health,
-    provider: &'a str,
-    model: &'a str,
+pub struct Asked {
+    health: Arc<Health>,
+    provider: Arc<str>,
+    model: Arc<str>,
+    at: Instant,
     probe: bool,
+    /// That it began to answer has been counted as an answer.
+    counted: bool,
     told: bool,
 }
 
-impl Asked<'_> {
+impl Asked {
+    /// The target has begun a streamed answer, whose end is to be told as well.
+    pub fn began(&mut self, now: Instant) {
+        let mut inner = self.health.inner();
+        let counted =
+            inner.let_in(self, self.health.options.breaker, now).is_some_and(|target| target.breaker.began(now));
+        drop(inner);
+        self.counted = counted;
+    }
+
+    /// The target has answered, to the end.
     pub fn succeeded(mut self, now: Instant) {
         self.told = true;
-        self.health.succeeded(self.provider, self.model, now);
+        let mut inner = self.health.inner();
+        if let Some(target) = inner.let_in(&self, self.health.options.breaker, now) {
+            self.answered(&mut target.breaker, now);
+        }
     }
 
     pub fn failed(mut self, failure: &Failure, now: Instant) {
         self.told = true;
-        self.health.failed(self.provider, self.model, failure, now);
+        self.health.failed(&self, failure, now);
+    }
+
+    fn answered(&self, breaker: &mut Breaker, now: Instant) {
+        if self.counted {
+            breaker.ended(self.at);
+        } else {
+            breaker.succeeded(self.at, now);
+        }
     }
 }
 
-impl Drop for Asked<'_> {
+impl Drop for Asked {
     fn drop(&mut self) {
         if self.probe
             && !self.told
-            && let Some(target) = self.health.inner().known(self.provider, self.model)
+            && let Some(target) = self.health.inner().known(&self.provider, &self.model)
         {
             target.breaker.left(Instant::now());
         }
@@ -248,103 +297,4 @@ impl Drop for Asked<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn seconds(n: u64) -> Duration {
-        Duration::from_secs(n)
-    }
-
-    fn health(now: Instant) -> Health {
-        let breaker = BreakerOptions { window: seconds(10), min_requests: 5, failure_percent: 50, open: seconds(5) };
-        let budget = BudgetOptions { percent: 20, floor: 10 };
-        Health::new(HealthOptions { breaker, budget, refused: seconds(60) }, now)
-    }
-
-    fn reason(health: &Health, model: &str, now: Instant) -> Option<Reason> {
-        health.ejected("openai", model, now).map(|ejection| ejection.reason)
-    }
-
-    #[test]
-    fn a_target_that_fails_is_ejected_and_its_provider_is_not() {
-        let now = Instant::now();
-        let health = health(now);
-        for _ in 0..5 {
-            health.ask("openai", "a", now).failed(&Failure::new(Class::Transient, "x"), now);
-        }
-        assert_eq!(reason(&health, "a", now), Some(Reason::CircuitOpen));
-        assert_eq!(reason(&health, "b", now), None);
-        let later = now + seconds(5);
-        assert_eq!(reason(&health, "a", later), None);
-        let probe = health.ask("openai", "a", later);
-        assert_eq!(reason(&health, "a", later), Some(Reason::CircuitOpen));
-        probe.succeeded(later);
-        assert_eq!(reason(&health, "a", later), None);
-    }
-
-    #[test]
-    fn a_probe_whose_caller_left_is_given_back() {
-        let now = Instant::now();
-        let health = health(now);
-        for _ in 0..5 {
-            health.failed("openai", "a", &Failure::new(Class::Timeout, "x"), now);
-        }
-        drop(health.ask("openai", "a", now + seconds(5)));
-        assert_eq!(reason(&health, "a", now + seconds(5)), None);
-    }
-
-    #[test]
-    fn a_refused_key_concerns_every_model_of_the_provider_for_a_while() {
-        let now = Instant::now();
-        let health = health(now);
-        health.failed("openai", "a", &Failure::new(Class::Auth, "x"), now);
-        assert_eq!(reason(&health, "b", now), Some(Reason::KeyRefused));
-        assert!(health.ejected("mistral", "a", now).is_none());
-        assert_eq!(reason(&health, "b", now + seconds(60)), None);
-        health.failed("openai", "a", &Failure::new(Class::Spent, "x"), now);
-        assert_eq!(reason(&health, "b", now), Some(Reason::QuotaUsedUp));
-        health.succeeded("openai", "b", now);
-        assert_eq!(reason(&health, "a", now), None);
-    }
-
-    #[test]
-    fn a_model_that_the_key_may_not_use_does_not_eject_the_others() {
-        let now = Instant::now();
-        let health = health(now);
-        let mut forbidden = Failure::new(Class::Auth, "permission_error");
-        forbidden.error.status = 403;
-        health.failed("openai", "a", &forbidden, now);
-        assert_eq!(reason(&health, "a", now), Some(Reason::KeyRefused));
-        assert_eq!(reason(&health, "b", now), None);
-    }
-
-    #[test]
-    fn a_retry_after_parks_its_target_until_then() {
-        let now = Instant::now();
-        let health = health(now);
-        let limited = Failure { retry_after: Some(seconds(7)), ..Failure::new(Class::Quota, "x") };
-        health.failed("openai", "a", &limited, now);
-        let wanted = Ejection { reason: Reason::RateLimited, retry_in: seconds(3) };
-        assert_eq!(health.ejected("openai", "a", now + seconds(4)), Some(wanted));
-        assert_eq!(reason(&health, "b", now), None);
-        assert_eq!(reason(&health, "a", now + seconds(7)), None);
-    }
-
-    #[test]
-    fn what_the_caller_did_wrong_ejects_nobody() {
-        let now = Instant::now();
-        let health = health(now);
-        for class in [Class::Caller, Class::Policy, Class::ModelMissing] {
-            for _ in 0..100 {
-                health.failed("openai", "a", &Failure::new(class, "x"), now);
-            }
-            assert_eq!(reason(&health, "a", now), None, "{class:?}");
-        }
-    }
-
-    #[test]
-    fn more_than_half_is_too_many() {
-        assert!(too_many(1, 1) && too_many(2, 3) && too_many(3, 4));
-        assert!(!too_many(0, 1) && !too_many(1, 2) && !too_many(1, 3) && !too_many(2, 4));
-    }
-}
+mod tests;

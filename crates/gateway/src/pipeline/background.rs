@@ -324,8 +324,8 @@ async fn work(
             record.chosen(&answered);
             record.describe(assembler.response_mut());
             match answered.answer {
-                Answered::Stream { first, events, decoder } => {
-                    let start = Start { assembler, screen: prepared.screen, first, events, decoder, stop: signal };
+                Answered::Stream(begun) => {
+                    let start = Start { assembler, screen: prepared.screen, begun, stop: signal };
                     let mut stream = ResponseStream::new(record, start, Box::new(codec));
                     while stream.next().await.is_some() {}
                     return;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokenrouter_protocol::{ModelEvent, Request};
 use tokenrouter_providers::{self as providers, DecodeError, Encoded, Loss, StreamDecoder};
 use tokenrouter_routing::{ModelInfo, Target};
-use tokenrouter_upstream::{Class, Ejection, EventStream, Failure, LOST_BEFORE_ANSWER};
+use tokenrouter_upstream::{Asked, Class, Ejection, EventStream, Failure, LOST_BEFORE_ANSWER};
 
 pub(super) struct Dispatched {
     pub provider: String,
@@ -28,7 +28,22 @@ pub(super) enum Answered {
     /// All of the answer.
     Plain(Vec<ModelEvent>),
     /// The beginning of the answer, and where the rest comes from.
-    Stream { first: Vec<ModelEvent>, events: Box<EventStream>, decoder: Box<StreamDecoder> },
+    Stream(Begun),
+}
+
+/// A streamed answer that has begun.
+pub(super) struct Begun {
+    pub first: Vec<ModelEvent>,
+    pub events: Box<EventStream>,
+    pub decoder: Box<StreamDecoder>,
+    /// To be told how it ends.
+    pub asked: Asked,
+}
+
+/// What an attempt gave.
+enum Attempted {
+    Plain(Vec<ModelEvent>),
+    Stream(Vec<ModelEvent>, Box<EventStream>, Box<StreamDecoder>),
 }
 
 /// Before the same target is asked once more, whose connection broke.
@@ -64,7 +79,7 @@ pub(super) async fn dispatch(app: &App, plan: &Plan, request: &Request, record: 
         }
         asked += 1;
         let started = Instant::now();
-        let health = app.health.ask(&target.provider, &target.name, started);
+        let mut health = app.health.ask(Arc::clone(&target.provider), Arc::clone(&target.name), started);
         let result = before(record.deadline, attempt(app, target, &encoded.1, request.stream)).await;
         let took = started.elapsed();
         let outcome = result.as_ref().map_or_else(|failure| failure.class.outcome(), |_| "ok");
@@ -77,8 +92,17 @@ pub(super) async fn dispatch(app: &App, plan: &Plan, request: &Request, record: 
         });
         match result {
             Ok(answer) => {
-                health.succeeded(Instant::now());
                 observe(app, target, &answer, took);
+                let answer = match answer {
+                    Attempted::Plain(events) => {
+                        health.succeeded(Instant::now());
+                        Answered::Plain(events)
+                    }
+                    Attempted::Stream(first, events, decoder) => {
+                        health.began(Instant::now());
+                        Answered::Stream(Begun { first, events, decoder, asked: health })
+                    }
+                };
                 return Ok(Dispatched {
                     provider: target.provider.to_string(),
                     model: Arc::clone(&target.model),
@@ -218,7 +242,7 @@ fn encode(app: &App, target: &Target, request: &Request) -> ApiResult<KindAndBod
     Ok((provider.kind, encoded))
 }
 
-async fn attempt(app: &App, target: &Target, encoded: &Encoded, stream: bool) -> Result<Answered, Failure> {
+async fn attempt(app: &App, target: &Target, encoded: &Encoded, stream: bool) -> Result<Attempted, Failure> {
     let provider = app.providers.get(&*target.provider).ok_or_else(|| Failure::new(Class::Unreachable, "unknown"))?;
     let kind = provider.kind;
     let body = encoded.body.clone();
@@ -226,9 +250,11 @@ async fn attempt(app: &App, target: &Target, encoded: &Encoded, stream: bool) ->
     if !stream {
         let bytes = answer.bytes().await?;
         let events = providers::decode_response(kind, &bytes, &encoded.translation).map_err(garbage)?;
-        return match failed(app, target, &events) {
+        // Whatever it holds, nothing of it has gone to the caller.
+        return match reported(app, target, &events) {
             Some(failure) => Err(failure),
-            None => Ok(Answered::Plain(events)),
+            None if events.iter().any(|event| matches!(event, ModelEvent::Finished(_))) => Ok(Attempted::Plain(events)),
+            None => Err(garbage(DecodeError::Truncated)),
         };
     }
     let mut events = answer.events();
@@ -246,17 +272,16 @@ async fn attempt(app: &App, target: &Target, encoded: &Encoded, stream: bool) ->
             break;
         }
     }
-    match failed(app, target, &first) {
+    match reported(app, target, &first) {
         Some(failure) => Err(failure),
-        None => Ok(Answered::Stream { first, events: Box::new(events), decoder: Box::new(decoder) }),
+        None => Ok(Attempted::Stream(first, Box::new(events), Box::new(decoder))),
     }
 }
 
-/// An error that the provider reports in place of an answer.
-fn failed(app: &App, target: &Target, events: &[ModelEvent]) -> Option<Failure> {
-    let said_nothing = !events.iter().any(|event| matches!(event, ModelEvent::Delta { .. }));
+/// An error that the provider reports in place of an answer, or behind a part of one.
+fn reported(app: &App, target: &Target, events: &[ModelEvent]) -> Option<Failure> {
     events.iter().find_map(|event| match event {
-        ModelEvent::Failed(error) if said_nothing => Some(app.reported(&target.provider, error.clone())),
+        ModelEvent::Failed(error) => Some(app.reported(&target.provider, error.clone())),
         _ => None,
     })
 }
@@ -269,13 +294,13 @@ pub(super) fn garbage(error: DecodeError) -> Failure {
 }
 
 /// Teaches the router how quick this target is. A plain answer tells of the whole only.
-fn observe(app: &App, target: &Target, answer: &Answered, took: Duration) {
+fn observe(app: &App, target: &Target, answer: &Attempted, took: Duration) {
     let ms = took.as_secs_f64() * 1_000.0;
-    if let Answered::Stream { .. } = answer {
+    if let Attempted::Stream(..) = answer {
         app.latency.observe(&target.provider, &target.model.id, Some(ms), None);
         return;
     }
-    let Answered::Plain(events) = answer else { return };
+    let Attempted::Plain(events) = answer else { return };
     let output = events.iter().rev().find_map(|event| match event {
         ModelEvent::Usage(usage) => Some(usage.output),
         _ => None,

@@ -85,7 +85,7 @@ async fn road(app: &App, caller: &Caller, record: &mut Record, request: &mut Emb
             break;
         }
         let started = Instant::now();
-        let health = app.health.ask(&target.provider, &target.name, started);
+        let health = app.health.ask(&*target.provider, &*target.name, started);
         let mut cut = Some(app.cut.subscribe());
         let answer = tokio::select! {
             biased;
@@ -133,8 +133,8 @@ async fn road(app: &App, caller: &Caller, record: &mut Record, request: &mut Emb
 /// Those that have answered well enough of late; all, if those are too few.
 fn standing(app: &App, targets: Vec<EmbeddingTarget>) -> Vec<EmbeddingTarget> {
     let now = Instant::now();
-    let eject = |target: &EmbeddingTarget| app.health.ejected(&target.provider, &target.name, now);
-    let mut ejections: Vec<_> = targets.iter().map(eject).collect();
+    let names = targets.iter().map(|target| (&*target.provider, &*target.name));
+    let mut ejections = app.health.ejections(names, now);
     spare(&mut ejections);
     targets.into_iter().zip(ejections).filter(|(_, ejection)| ejection.is_none()).map(|(target, _)| target).collect()
 }

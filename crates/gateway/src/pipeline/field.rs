@@ -16,8 +16,8 @@ pub(super) struct Field<'a> {
 
 impl<'a> Field<'a> {
     pub fn of(health: &Health, targets: &'a [Target], now: Instant) -> Self {
-        let eject = |target: &Target| health.ejected(&target.provider, &target.name, now);
-        let mut ejections: Vec<Option<Ejection>> = targets.iter().map(eject).collect();
+        let names = targets.iter().map(|target| (&*target.provider, &*target.name));
+        let mut ejections = health.ejections(names, now);
         spare(&mut ejections);
         Self { targets, ejections }
     }

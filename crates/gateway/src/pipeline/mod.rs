@@ -152,10 +152,10 @@ async fn answer(record: &mut Record, prepared: Prepared) -> ApiResult<Ready> {
     record.chosen(&answered);
     match answered.answer {
         dispatch::Answered::Plain(events) => plain::finish(record, &request, screen, events).await,
-        dispatch::Answered::Stream { first, events, decoder } => {
+        dispatch::Answered::Stream(begun) => {
             let assembler = Assembler::new(record.begin_response(&request));
             let stop = Some(app.cut.subscribe());
-            Ok(Ready::Stream(Box::new(stream::Start { assembler, screen, first, events, decoder, stop })))
+            Ok(Ready::Stream(Box::new(stream::Start { assembler, screen, begun, stop })))
         }
     }
 }

@@ -6,7 +6,7 @@
 //! ledger has the request.**
 
 use super::background::{StopSignal, stopped};
-use super::dispatch::{OUT_OF_TIME, before, garbage};
+use super::dispatch::{Begun, OUT_OF_TIME, before, garbage};
 use super::keep_alive::KeepAlive;
 use super::plain::outcome;
 use super::record::{Outcome, Record};
@@ -23,7 +23,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokenrouter_protocol::{Assembler, Ending, ModelEvent, ResponseEvent};
 use tokenrouter_providers::StreamDecoder;
-use tokenrouter_upstream::{EventStream, Failure};
+use tokenrouter_upstream::{Asked, EventStream, Failure};
 
 /// How a surface writes the events of a response.
 pub(crate) trait EventCodec: Send {
@@ -43,9 +43,7 @@ pub(crate) trait EventCodec: Send {
 pub(super) struct Start {
     pub assembler: Assembler,
     pub screen: ResponseScreen,
-    pub first: Vec<ModelEvent>,
-    pub events: Box<EventStream>,
-    pub decoder: Box<StreamDecoder>,
+    pub begun: Begun,
     /// By which the response is told to stop.
     pub stop: Option<StopSignal>,
 }
@@ -65,10 +63,11 @@ impl ResponseStream {
             codec,
             screen: start.screen,
             assembler: start.assembler,
-            events: start.events,
-            decoder: start.decoder,
+            events: start.begun.events,
+            decoder: start.begun.decoder,
+            asked: Some(start.begun.asked),
             stop: start.stop,
-            decoded: start.first,
+            decoded: start.begun.first,
             screened: Vec::new(),
             out: Vec::new(),
             begun: false,
@@ -116,6 +115,8 @@ struct Run {
     assembler: Assembler,
     events: Box<EventStream>,
     decoder: Box<StreamDecoder>,
+    /// Until the target's health is told how the answer ended. If the caller ended it, it is told nothing.
+    asked: Option<Asked>,
     stop: Option<StopSignal>,
     decoded: Vec<ModelEvent>,
     screened: Vec<ModelEvent>,
@@ -207,11 +208,15 @@ impl Run {
             let passed = self.screen.pass(event, &mut self.record.tally, &mut self.screened);
             for event in self.screened.drain(..) {
                 match event {
-                    ModelEvent::Finished(reason) => return Some(Over::Ending(Ending::Finished(reason))),
+                    ModelEvent::Finished(reason) => {
+                        if let Some(asked) = self.asked.take() {
+                            asked.succeeded(Instant::now());
+                        }
+                        return Some(Over::Ending(Ending::Finished(reason)));
+                    }
                     ModelEvent::Failed(error) => {
                         let failure = self.record.app.reported(&self.record.told.provider, error);
-                        let error = ApiError::provider(&self.record.told.provider, &failure);
-                        return Some(Over::Error(Outcome::Failed, error));
+                        return Some(broken(&self.record, self.asked.take(), &failure));
                     }
                     ModelEvent::Usage(usage) => {
                         // Counted though the caller may go away before the end.
@@ -233,16 +238,8 @@ impl Run {
         None
     }
 
-    fn failure(&self, failure: &Failure) -> Over {
-        tracing::warn!(
-            request_id = %self.record.told.request_id, provider = %self.record.told.provider,
-            class = ?failure.class, kind = %failure.error.kind, "a stream broke off"
-        );
-        if failure.error.kind != OUT_OF_TIME {
-            let (app, told) = (&self.record.app, &self.record.told);
-            app.health.failed(&told.provider, &told.model, failure, Instant::now());
-        }
-        Over::Error(Outcome::Failed, ApiError::provider(&self.record.told.provider, failure))
+    fn failure(&mut self, failure: &Failure) -> Over {
+        broken(&self.record, self.asked.take(), failure)
     }
 
     async fn finish(&mut self, over: Over, bytes: &mut Vec<u8>) {
@@ -268,6 +265,21 @@ impl Run {
         let (provider, model) = (&self.record.told.provider, &self.record.model_id);
         self.record.app.latency.observe(provider, model, None, Some(per_second));
     }
+}
+
+/// The provider's part in the stream has ended in a failure: its target's health and the log are told.
+fn broken(record: &Record, asked: Option<Asked>, failure: &Failure) -> Over {
+    tracing::warn!(
+        request_id = %record.told.request_id, provider = %record.told.provider,
+        class = ?failure.class, kind = %failure.error.kind, "a stream broke off"
+    );
+    // The caller's impatience says nothing of the target.
+    if failure.error.kind != OUT_OF_TIME
+        && let Some(asked) = asked
+    {
+        asked.failed(failure, Instant::now());
+    }
+    Over::Error(Outcome::Failed, ApiError::provider(&record.told.provider, failure))
 }
 
 /// Ends the response, records it, and only then lets its last event out; `out` are the events that come
