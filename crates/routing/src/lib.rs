@@ -5,6 +5,7 @@
 
 mod allowed;
 mod catalog;
+mod forecast;
 mod mode;
 mod model_spec;
 mod rules;
@@ -15,6 +16,7 @@ pub use allowed::AllowedModels;
 pub use catalog::{
     Capabilities, Catalog, LatencyPrior, LongPrompt, ModelInfo, Price, QualityByTask, Source, TokenUsage,
 };
+pub use forecast::{Effort, Forecast, Prompt, forecast};
 pub use mode::{Mode, Weights};
 pub use model_spec::{ModelRequest, ModelSpecError, parse_model};
 pub use rules::{

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokenrouter_protocol::{Item, Object, OutputValue, Part, Request, Role, TextFormat};
 use tokenrouter_routing::{
-    self as routing, AllowedModels, Decision, LastTurn, Mode, ModelRequest, Needs, SelectError, Target, TaskGuess,
-    TaskInput,
+    self as routing, AllowedModels, Decision, Effort, Forecast, LastTurn, Mode, ModelRequest, Needs, Prompt,
+    SelectError, Target, TaskGuess, TaskInput,
 };
 use tokenrouter_upstream::Ejection;
 
@@ -87,6 +87,7 @@ pub(super) fn decide(
 struct Considered {
     mode: Mode,
     task: String,
+    forecast: Forecast,
     rules: Vec<i64>,
     warnings: Vec<Warning>,
     order_stands: bool,
@@ -174,7 +175,8 @@ fn consider(
     }
     let order_stands = rule_plan.fallbacks.is_some();
     let origins = Origins { provider: provider_origin, model: model_origin };
-    Ok((Considered { mode, task, rules: rule_plan.matched, warnings, origins, order_stands }, decision))
+    let forecast = select.needs.forecast;
+    Ok((Considered { mode, task, forecast, rules: rule_plan.matched, warnings, origins, order_stands }, decision))
 }
 
 /// The model string, and what `router_mode`, `router_model` and `router_provider` change of it.
@@ -251,6 +253,16 @@ fn needs(request: &Request, facts: &Facts, guess: TaskGuess) -> Needs {
     // Clients of Messages ask every model to think and to answer at length: a model that cannot do it does
     // what it can, and the caller is told.
     let wishes = tokenrouter_providers::is_in_messages_words(request);
+    let input_tokens_estimate = ((bytes + other) / BYTES_PER_TOKEN) as u64;
+    let is_users = |item: &&Item| matches!(item, Item::Message(message) if message.role == Role::User);
+    let prompt = Prompt {
+        last_user: facts.user_texts.last().map_or("", String::as_str),
+        turns: request.input.iter().filter(is_users).count(),
+        has_tools: !request.tools.is_empty(),
+        has_schema: !matches!(request.text.format, TextFormat::Text),
+        effort: effort(request),
+        input_tokens: input_tokens_estimate,
+    };
     Needs {
         tools: !request.tools.is_empty(),
         images,
@@ -261,9 +273,18 @@ fn needs(request: &Request, facts: &Facts, guess: TaskGuess) -> Needs {
                 .reasoning
                 .as_ref()
                 .is_some_and(|r| r.effort.as_deref().is_some_and(|effort| effort != "none" && effort != "minimal")),
-        input_tokens_estimate: ((bytes + other) / BYTES_PER_TOKEN) as u64,
+        input_tokens_estimate,
         max_output_tokens: request.max_output_tokens.filter(|_| !wishes),
         task: guess.task,
+        forecast: routing::forecast(&prompt, guess.task),
+    }
+}
+
+fn effort(request: &Request) -> Effort {
+    match request.reasoning.as_ref().and_then(|reasoning| reasoning.effort.as_deref()) {
+        Some("high" | "xhigh" | "max") => Effort::High,
+        Some("none" | "minimal" | "low") => Effort::Low,
+        _ => Effort::Usual,
     }
 }
 
@@ -337,6 +358,8 @@ fn explained(
         "mode": considered.mode.as_str(),
         "task": considered.task,
         "confidence": decision.confidence,
+        "difficulty": considered.forecast.difficulty,
+        "expected_output_tokens": considered.forecast.output_tokens,
         "routing_rules": considered.rules,
         "warnings": warnings,
         "candidates": candidates,
@@ -369,5 +392,6 @@ fn describe(target: &Target, ejection: Option<Ejection>) -> Value {
             "retry_in_ms": u64::try_from(ejection.retry_in.as_millis()).unwrap_or(u64::MAX),
         })),
         "estimated_cost_usd": target.estimated_cost_nano_usd.map(super::record::usd),
+        "estimated_latency_ms": target.estimated_ms.round(),
     })
 }

@@ -5,6 +5,8 @@
 
 mod error;
 mod latency;
+#[cfg(test)]
+mod mixed_tests;
 mod pool;
 mod score;
 #[cfg(test)]
@@ -15,7 +17,7 @@ pub use latency::{LatencyTracker, LatencyView, Observed};
 pub use pool::{Candidate, Pool};
 pub use score::Scores;
 
-use crate::{AllowedModels, Mode, ModelInfo, Task};
+use crate::{AllowedModels, Forecast, Mode, ModelInfo, Task};
 use std::sync::Arc;
 
 /// What the request needs of a model.
@@ -30,6 +32,7 @@ pub struct Needs {
     pub input_tokens_estimate: u64,
     pub max_output_tokens: Option<u64>,
     pub task: Task,
+    pub forecast: Forecast,
 }
 
 /// Where the turn before of the same conversation went.
@@ -86,6 +89,8 @@ pub struct Target {
     pub scores: Scores,
     /// None: the price is not known.
     pub estimated_cost_nano_usd: Option<u64>,
+    /// To the whole answer.
+    pub estimated_ms: f32,
 }
 
 #[derive(Clone, Debug)]

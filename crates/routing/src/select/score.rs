@@ -1,7 +1,7 @@
 //! Scores, each from 0 (worst) to 1 (best) over a fixed range.
 
 use super::{Candidate, LatencyView, Request, Target};
-use crate::{Mode, ModelInfo, Task, TokenUsage};
+use crate::{Mode, ModelInfo, TokenUsage};
 use std::sync::Arc;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,9 +16,14 @@ pub struct Scores {
 const COST_RANGE: (f32, f32) = (20_000.0, 1.0e9);
 /// Milliseconds to the whole answer, likewise.
 const LATENCY_RANGE: (f32, f32) = (300.0, 60_000.0);
-/// In the modes that care little for quality, what falls short of this loses as much as it falls
-/// short, three times over: cheap and quick nonsense is not worth having.
-const QUALITY_FLOOR: f32 = 0.35;
+/// How much better than even a model's ability makes its answers: a quality of 0.5 where it is what the prompt asks
+/// for, 0.69 at 0.1 above, 0.92 at 0.3. A choice; see `docs/concepts/choosing-a-model.md` for what it does.
+const STEEPNESS: f32 = 8.0;
+/// What falls short of this loses as much as it falls short, three times over: cheap and quick nonsense is not worth
+/// having.
+const QUALITY_FLOOR: f32 = 0.6;
+/// Utilities that are the same in steps of this are a tie, which the cheaper wins.
+const STEP: f32 = 0.005;
 /// The score of what is not known.
 const UNKNOWN: f32 = 0.3;
 /// What a candidate must be ahead by for a conversation to move to it, beside what the prompt cache is worth, so
@@ -29,7 +34,8 @@ const SWITCH: f32 = 0.02;
 const PRIOR_SAMPLES: f32 = 5.0;
 
 pub(super) fn rank(candidates: &[&Candidate], request: &Request, seen: &dyn LatencyView, named: bool) -> Vec<Target> {
-    let output = expected_output(request);
+    let output = request.needs.forecast.output_tokens;
+    let output = request.needs.max_output_tokens.map_or(output, |limit| limit.min(output));
     candidates
         .iter()
         .map(|candidate| {
@@ -39,11 +45,12 @@ pub(super) fn rank(candidates: &[&Candidate], request: &Request, seen: &dyn Late
             let cache_read = last.map_or(0, |last| last.in_cache(model).min(input));
             let usage = TokenUsage { uncached_input: input - cache_read, cache_read, output, ..TokenUsage::default() };
             let cost = model.price.map(|price| price.cost(&usage));
+            let estimated_ms = expected_ms(model, candidate, output, seen);
             let scores = Scores {
                 #[allow(clippy::cast_precision_loss)]
                 cost: cost.map_or(UNKNOWN, |cost| falling(cost as f32, COST_RANGE)),
-                quality: model.quality_for(request.needs.task),
-                latency: falling(expected_ms(model, candidate, output, seen), LATENCY_RANGE),
+                quality: quality(model.quality_for(request.needs.task), request.needs.forecast.difficulty),
+                latency: falling(estimated_ms, LATENCY_RANGE),
             };
             Target {
                 name: sent_name(model, request.model.as_deref().filter(|_| named)),
@@ -52,6 +59,7 @@ pub(super) fn rank(candidates: &[&Candidate], request: &Request, seen: &dyn Late
                 utility: utility(request.mode, &scores, named) + if last.is_some() { SWITCH } else { 0.0 },
                 scores,
                 estimated_cost_nano_usd: cost,
+                estimated_ms,
             }
         })
         .collect()
@@ -63,28 +71,21 @@ fn sent_name(model: &ModelInfo, asked: Option<&str>) -> Arc<str> {
     alias.unwrap_or(&model.id).as_str().into()
 }
 
+/// How likely a model of this ability is to answer a prompt of this difficulty well.
+fn quality(ability: f32, difficulty: f32) -> f32 {
+    1.0 / (1.0 + (STEEPNESS * (difficulty - ability)).exp())
+}
+
 fn utility(mode: Mode, scores: &Scores, named: bool) -> f32 {
     let weights = mode.weights();
     let sum = weights.cost * scores.cost + weights.quality * scores.quality + weights.latency * scores.latency;
     let short = if named { 0.0 } else { (QUALITY_FLOOR - scores.quality).max(0.0) };
-    sum - 3.0 * short
+    ((sum - 3.0 * short) / STEP).round() * STEP
 }
 
 fn falling(value: f32, (best, worst): (f32, f32)) -> f32 {
     let value = value.clamp(best, worst);
     1.0 - (value / best).ln() / (worst / best).ln()
-}
-
-/// Tokens that an answer to such a task comes to, when the caller sets no limit.
-fn expected_output(request: &Request) -> u64 {
-    let usual = match request.needs.task {
-        Task::Classification => 20,
-        Task::Extraction | Task::Chat => 150,
-        Task::Qa | Task::Translation | Task::Summarization => 300,
-        Task::Math | Task::Reasoning => 800,
-        Task::Coding | Task::Writing => 1_000,
-    };
-    request.needs.max_output_tokens.map_or(usual, |limit| limit.min(usual))
 }
 
 /// The prior, and the more observations the more what was observed.

@@ -45,6 +45,7 @@ fn needs(input_tokens_estimate: u64) -> Needs {
         input_tokens_estimate,
         max_output_tokens: Some(20),
         task: Task::Chat,
+        forecast: Forecast { difficulty: 0.1, output_tokens: 150 },
     }
 }
 
