@@ -8,7 +8,9 @@ use std::time::Duration;
 use tokenrouter_firewall::{Action, JsonGuard, PatternKind, RuleSet, RuleSpec, Scope, Tally, check_pattern, try_rule};
 use tokenrouter_pcre2::thread_time;
 use tokenrouter_protocol::{ModelEvent, Request};
-use tokenrouter_providers::{Kind, StreamDecoder, Target, Translation, decode_error, decode_response, encode};
+use tokenrouter_providers::{
+    Kind, StreamDecoder, Target, Translation, check_schema, decode_error, decode_response, encode,
+};
 use tokenrouter_upstream::sse::SseDecoder;
 
 fn target(kind: Kind, stream: bool) -> Target<'static> {
@@ -37,6 +39,15 @@ pub fn answer(bytes: &[u8]) {
             ends_once(&events);
         }
         let _ = decode_error(kind, 400, bytes);
+    }
+}
+
+/// A text (the rest) is held against a schema (the first line), which ends, however the schema refers to itself.
+pub fn schema(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let (schema, text) = text.split_once('\n').unwrap_or((text, "{}"));
+    if let Ok(schema) = serde_json::from_str(schema) {
+        let _ = check_schema(&schema, text);
     }
 }
 

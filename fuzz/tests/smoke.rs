@@ -107,3 +107,13 @@ fn patterns_screen_streams_as_they_screen_texts() {
 fn masked_json_is_json() {
     drive(tokenrouter_fuzz::json_guard, &corpus(".answer.json"));
 }
+
+#[test]
+fn a_text_is_held_against_any_schema() {
+    let files = [
+        "{\"$ref\":\"#/$defs/a\",\"$defs\":{\"a\":{\"anyOf\":[{\"$ref\":\"#\"},{\"items\":{\"$ref\":\"#\"}}]}}}\n[[1]]",
+        "{\"type\":\"object\",\"properties\":{\"a\":{\"pattern\":\"^(a|b)+$\",\"minLength\":2}},\"required\":[\"a\"]}\n{\"a\":\"ab\"}",
+        "{\"items\":{\"enum\":[1,\"a\",null]},\"uniqueItems\":true,\"contains\":{\"const\":1}}\n[1,\"a\",null]",
+    ];
+    drive(tokenrouter_fuzz::schema, &files.map(|text| text.as_bytes().to_vec()));
+}

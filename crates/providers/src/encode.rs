@@ -1,10 +1,11 @@
 //! From our request to a provider's.
 
+use crate::answer_check::{AnswerChecks, ToolCheck};
 use crate::{Kind, Translation, anthropic, chat, gemini, lowering, openai};
 use http::{HeaderName, HeaderValue};
 use std::borrow::Cow;
 use std::fmt::Display;
-use tokenrouter_protocol::Request;
+use tokenrouter_protocol::{Request, TextFormat, Tool};
 
 /// Where a request goes, and what the catalog knows of the model.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +33,8 @@ pub struct Encoded {
     /// JSON.
     pub body: Vec<u8>,
     pub warnings: Vec<Loss>,
+    /// What the answer must be held against when it has come.
+    pub checks: AnswerChecks,
     /// What the decoder of this request's answer needs.
     pub translation: Translation,
 }
@@ -112,6 +115,17 @@ pub(crate) struct Context<'a> {
     pub translation: Translation,
     /// Where the tools stand in what the caller gave, if not where they stand now.
     pub tool_places: Vec<String>,
+    pub held: Held,
+}
+
+/// Which schemas the provider holds its answer to, as they were given.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    pub format: bool,
+    /// It was given the schema of the text in other words.
+    pub format_changed: bool,
+    /// Strict functions, by the names that they were encoded under.
+    pub tools: Vec<String>,
 }
 
 impl Context<'_> {
@@ -124,7 +138,8 @@ impl Context<'_> {
 /// When the request holds what this provider cannot be given; names the field.
 pub fn encode(target: &Target, request: &Request) -> Result<Encoded, EncodeError> {
     let translation = Translation::new(target.kind, target.provider, target.model);
-    let mut context = Context { target, losses: Losses::default(), translation, tool_places: Vec::new() };
+    let mut context =
+        Context { target, losses: Losses::default(), translation, tool_places: Vec::new(), held: Held::default() };
     let stripped = (target.kind != Kind::Anthropic)
         .then(|| anthropic::native::taken_off(target, request, &mut context.losses))
         .flatten();
@@ -139,7 +154,34 @@ pub fn encode(target: &Target, request: &Request) -> Result<Encoded, EncodeError
             ("/chat/completions".into(), Vec::new(), chat::encode(&mut context, request)?)
         }
     };
-    Ok(Encoded { path, headers, body, warnings: context.losses.0, translation: context.translation })
+    let checks = if target.kind == Kind::OpenAi { AnswerChecks::default() } else { checks(&context, request) };
+    Ok(Encoded { path, headers, body, warnings: context.losses.0, checks, translation: context.translation })
+}
+
+/// What the provider does not hold its answer to. Of a schema that is not strict the caller is promised nothing,
+/// unless it was changed on the way.
+fn checks(context: &Context, request: &Request) -> AnswerChecks {
+    let text = match &request.text.format {
+        TextFormat::JsonSchema { schema, strict, .. }
+            if !context.held.format && (*strict == Some(true) || context.held.format_changed) =>
+        {
+            Some(schema.clone())
+        }
+        _ => None,
+    };
+    let strict = request.tools.iter().filter_map(|tool| match tool {
+        Tool::Function(tool) if tool.strict == Some(true) && !context.held.tools.contains(&tool.name) => Some(tool),
+        _ => None,
+    });
+    let tools = strict.filter_map(|tool| {
+        let lowered = context.translation.lowered.iter().find(|lowered| lowered.function == tool.name);
+        let (name, namespace) = match lowered {
+            Some(lowered) => (lowered.name.clone(), lowered.namespace.clone()),
+            None => (tool.name.clone(), None),
+        };
+        Some(ToolCheck { name, namespace, schema: tool.parameters.clone()? })
+    });
+    AnswerChecks { text, tools: tools.collect() }
 }
 
 /// JSON of a value that cannot fail to be written, but for a number that is not finite.

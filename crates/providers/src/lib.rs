@@ -9,6 +9,7 @@
 //! field leaves only if code here names it (to `openai` also what we do not know, but never what is
 //! the router's own).
 
+mod answer_check;
 mod anthropic;
 mod chat;
 mod decode;
@@ -17,6 +18,7 @@ mod encode;
 mod envelope;
 mod failure;
 mod gemini;
+mod json_schema;
 mod kind;
 mod lowering;
 mod media;
@@ -25,12 +27,14 @@ mod tools;
 mod translation;
 mod wire;
 
+pub use answer_check::{AnswerChecks, Finding, ToolCheck};
 pub use anthropic::native::{KEY as ANTHROPIC_FIELDS, is_in_messages_words, is_own_block as is_anthropic_block};
 pub use decode::{DecodeError, StreamDecoder, decode_response};
 pub use embeddings::{Embeddings, EncodedEmbeddings, decode_embeddings, encode_embeddings};
 pub use encode::{EncodeError, Encoded, Loss, Target, encode};
 pub use envelope::is_sealed;
 pub use failure::decode_error;
+pub use json_schema::{Breach, Verdict, check as check_schema};
 pub use kind::{Auth, Kind, UnknownKind, normalise_base_url};
 pub use tokenrouter_protocol::{ModelEvent, ProviderError};
 pub use translation::Translation;

@@ -11,7 +11,7 @@ use crate::error::{ApiError, ApiResult, Code};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokenrouter_protocol::{ModelEvent, Request};
-use tokenrouter_providers::{self as providers, DecodeError, Encoded, Loss, StreamDecoder};
+use tokenrouter_providers::{self as providers, AnswerChecks, DecodeError, Encoded, Loss, StreamDecoder};
 use tokenrouter_routing::{ModelInfo, Target};
 use tokenrouter_upstream::{Asked, Class, Ejection, EventStream, Failure, LOST_BEFORE_ANSWER};
 
@@ -21,6 +21,7 @@ pub(super) struct Dispatched {
     /// The model's name as it was sent.
     pub name: Arc<str>,
     pub losses: Vec<Loss>,
+    pub checks: AnswerChecks,
     pub answer: Answered,
 }
 
@@ -108,6 +109,7 @@ pub(super) async fn dispatch(app: &App, plan: &Plan, request: &Request, record: 
                     model: Arc::clone(&target.model),
                     name: Arc::clone(&target.name),
                     losses: encoded.1.warnings,
+                    checks: encoded.1.checks,
                     answer,
                 });
             }

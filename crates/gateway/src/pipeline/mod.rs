@@ -11,6 +11,7 @@ mod fallbacks;
 mod field;
 mod history;
 mod keep_alive;
+mod keeping;
 mod plain;
 mod plan;
 mod record;

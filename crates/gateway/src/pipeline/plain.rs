@@ -2,7 +2,7 @@
 
 use super::record::{Outcome, Record};
 use super::screen::{ResponseScreen, blocked_error};
-use super::{Ready, dispatch};
+use super::{Ready, dispatch, keeping};
 use crate::clock::now_ms;
 use crate::error::{ApiError, ApiResult};
 use bytes::Bytes;
@@ -40,6 +40,9 @@ pub(super) async fn finish(
     };
     assembler.end(Ending::Finished(reason), now_ms() / 1_000, &mut sink);
     let mut response = assembler.into_response();
+    if reason == FinishReason::Completed {
+        keeping::check(record, &response.output)?;
+    }
     record.conclude(&mut response);
     let body: Bytes = serde_json::to_vec(&response).map_err(|e| ApiError::internal(&e))?.into();
     record.settle(outcome(reason), None, Some(body.clone())).await?;

@@ -19,8 +19,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 use tokenrouter_firewall::{Action, Tally};
-use tokenrouter_protocol::{Item, Object, Request, Response, Usage, new_ordered_id};
-use tokenrouter_providers::Loss;
+use tokenrouter_protocol::{FieldNames, Item, Object, Request, Response, Usage, new_ordered_id};
+use tokenrouter_providers::{AnswerChecks, Loss};
 use tokenrouter_routing::{Catalog, Mode, Price, TokenUsage};
 use tokenrouter_store::{ConversationTurn, LedgerEntry, StoredResponse};
 
@@ -163,6 +163,12 @@ pub(super) struct Record {
     /// Of the answer's text, for a request that ends before its usage is told.
     pub streamed_bytes: usize,
     pub usage: Option<Usage>,
+    /// What the answer is to be held against when it is complete.
+    pub checks: AnswerChecks,
+    /// The caller wants nothing lost.
+    pub strict: bool,
+    /// What the caller calls its fields, but for the items.
+    pub names: FieldNames,
     settled: bool,
 }
 
@@ -198,6 +204,9 @@ impl Record {
             limit_headers: Vec::new(),
             streamed_bytes: 0,
             usage: None,
+            checks: AnswerChecks::default(),
+            strict: request.router.strict,
+            names: FieldNames { items: Vec::new(), fields: request.names.fields.clone() },
             settled: false,
         }
     }
@@ -227,7 +236,8 @@ impl Record {
     }
 
     pub fn chosen(&mut self, dispatched: &Dispatched) {
-        let Dispatched { provider, name, model, losses, .. } = dispatched;
+        let Dispatched { provider, name, model, losses, checks, .. } = dispatched;
+        self.checks.clone_from(checks);
         self.chose(provider, name, &model.id, model.price, losses);
     }
 

@@ -8,6 +8,7 @@
 use super::background::{StopSignal, stopped};
 use super::dispatch::{Begun, OUT_OF_TIME, before, garbage};
 use super::keep_alive::KeepAlive;
+use super::keeping;
 use super::plain::outcome;
 use super::record::{Outcome, Record};
 use super::screen::{ResponseScreen, blocked_error};
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tokenrouter_protocol::{Assembler, Ending, ModelEvent, ResponseEvent};
+use tokenrouter_protocol::{Assembler, Ending, FinishReason, ModelEvent, ResponseEvent};
 use tokenrouter_providers::StreamDecoder;
 use tokenrouter_upstream::{Asked, EventStream, Failure};
 
@@ -292,6 +293,15 @@ pub(super) async fn finish(
     over: Over,
     bytes: &mut Vec<u8>,
 ) -> bool {
+    let over = match over {
+        Over::Ending(Ending::Finished(FinishReason::Completed)) => {
+            match keeping::check(record, &assembler.response().output) {
+                Ok(()) => over,
+                Err(error) => Over::Error(Outcome::Failed, error),
+            }
+        }
+        over => over,
+    };
     let is_whole = matches!(over, Over::Ending(Ending::Finished(_)));
     let (ending, outcome, error) = match over {
         Over::Ending(ending) => {

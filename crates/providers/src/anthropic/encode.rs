@@ -3,14 +3,14 @@
 //! System messages are hoisted, turns of the same role joined, the results of parallel calls stand
 //! together in the one user turn after the calls. Empty texts are left out: Anthropic refuses them.
 
-use super::native;
 use super::thinking::{self, generation};
+use super::{native, strict};
 use crate::encode::{Context, EncodeError, to_json};
 use crate::envelope::{Opened, open};
 use crate::media;
 use crate::tools::{self, Choice};
 use serde_json::{Map, Value, json};
-use tokenrouter_protocol::{Item, Object, OutputValue, Part, Reasoning, Request, Role, TextFormat, Tool};
+use tokenrouter_protocol::{Item, Object, OutputValue, Part, Reasoning, Request, Role, Tool};
 
 /// What Anthropic must be told when nobody knows the model's real maximum.
 const DEFAULT_MAX_TOKENS: u64 = 4_096;
@@ -35,11 +35,8 @@ pub(crate) fn encode(context: &mut Context, request: &Request) -> Result<Vec<u8>
     };
     put("model", context.target.model.into());
     put("max_tokens", max_tokens.into());
-    if let TextFormat::JsonObject = request.text.format {
-        let message = "Anthropic has no JSON mode without a schema: the instructions ask for JSON";
-        context.losses.add("text.format", message);
-        turns.system("Answer with one JSON object and nothing else.", &Object::new());
-    }
+    let (schema, words) = strict::format(context, request);
+    turns.system(words.as_deref().unwrap_or_default(), &Object::new());
     if let Some(system) = turns.whole_system() {
         put("system", system);
     }
@@ -48,23 +45,8 @@ pub(crate) fn encode(context: &mut Context, request: &Request) -> Result<Vec<u8>
     let mut thinking = thinking::plan(context, request, max_tokens);
     let own_tools = request.tools.iter().filter_map(own_tool);
     if !plan.functions.is_empty() || own_tools.clone().next().is_some() {
-        let mut functions: Vec<Value> = plan
-            .functions
-            .iter()
-            .map(|function| {
-                let mut tool = json!({ "name": function.name });
-                if let Some(description) = &function.tool.description {
-                    tool["description"] = description.as_str().into();
-                }
-                let empty = json!({"type": "object", "properties": {}});
-                tool["input_schema"] = function.tool.parameters.clone().unwrap_or(empty);
-                if function.tool.strict == Some(true) && generation(context.target.model) >= (4, 5) {
-                    tool["strict"] = true.into();
-                }
-                native::put(&mut tool, &function.tool.extra);
-                tool
-            })
-            .collect();
+        let mut functions: Vec<Value> =
+            plan.functions.iter().map(|function| strict::tool(context, request, function)).collect();
         functions.extend(own_tools);
         put("tools", functions.into());
         let forced = plan.choice.is_forced();
@@ -94,7 +76,7 @@ pub(crate) fn encode(context: &mut Context, request: &Request) -> Result<Vec<u8>
     if let Some(effort) = thinking.effort {
         output_config.insert("effort".to_owned(), effort.into());
     }
-    if let TextFormat::JsonSchema { schema, .. } = &request.text.format {
+    if let Some(schema) = schema {
         output_config.insert("format".to_owned(), json!({"type": "json_schema", "schema": schema}));
     }
     if !output_config.is_empty() {

@@ -3,6 +3,8 @@
 mod decode;
 mod encode;
 pub(crate) mod native;
+mod schema;
+mod strict;
 mod thinking;
 #[cfg(test)]
 mod traps;

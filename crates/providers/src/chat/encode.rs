@@ -121,6 +121,7 @@ fn response_format(context: &mut Context, request: &Request, messages: &mut Mess
         TextFormat::Text => Value::Null,
         TextFormat::JsonObject => json!({"type": "json_object"}),
         TextFormat::JsonSchema { schema, .. } if context.target.kind == Kind::DeepSeek => {
+            context.held.format_changed = true;
             context.losses.add("text.format", "DeepSeek has no schemas: the schema was put into the instructions");
             let text = format!("Answer with JSON that is valid by this JSON Schema, and nothing else:\n{schema}");
             messages.list.push(json!({"role": "system", "content": text}));

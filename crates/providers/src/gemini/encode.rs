@@ -101,6 +101,7 @@ fn format(
         TextFormat::JsonSchema { schema, .. } => Some(schema),
     };
     if with_tools && !is_third_generation(context.target.model) {
+        context.held.format_changed = schema.is_some();
         let message = "this model takes no format beside tools: it was put into the instructions";
         context.losses.add("text.format", message);
         return Some(match schema {
@@ -115,6 +116,7 @@ fn format(
     generation.insert("responseMimeType".to_owned(), "application/json".into());
     if let Some(schema) = schema {
         let (lowered, left_out) = schema::lower(schema);
+        context.held.format_changed = lowered != *schema;
         generation.insert("responseJsonSchema".to_owned(), lowered);
         lowered_loss(context, "text.format", &left_out);
     }
