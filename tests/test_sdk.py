@@ -160,10 +160,13 @@ def test_every_method_takes_the_options(world: World) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         seen.append(request)
         path = request.url.path
-        data: Any = routing if "routing" in path else firewall if "firewall" in path else []
-        if path.endswith("-rules") and request.method == "GET":
+        key = {"id": 7, "name": "n", "provider": "openai", "ok": True, "outcome": "ok"}
+        data: Any = (
+            routing if "routing" in path else firewall if "firewall" in path else key if "-keys" in path else []
+        )
+        if path.endswith(("-rules", "-keys")) and request.method == "GET":
             data = [data]
-        return httpx.Response(200, json=RESPONSE | {"data": data, "success": True})
+        return httpx.Response(200, json=RESPONSE | {"data": data, "success": True, "group_by": "day", "total": {}})
 
     client = world.client(answer)
     options: dict[str, Any] = {"extra_headers": {"x-mine": "yes"}, "timeout": 2.0}
@@ -190,6 +193,18 @@ def test_every_method_takes_the_options(world: World) -> None:
         lambda: client.firewall_rules.retrieve(7, **options),
         lambda: client.firewall_rules.update(7, replacement=None, **options),
         lambda: client.firewall_rules.delete(7, **options),
+        lambda: client.api_keys.create(name="n", **options),
+        lambda: client.api_keys.list(**options),
+        lambda: client.api_keys.delete(7, **options),
+        lambda: client.provider_keys.create(provider="openai", key="sk-1", **options),
+        lambda: client.provider_keys.list(**options),
+        lambda: client.provider_keys.retrieve(7, **options),
+        lambda: client.provider_keys.update(7, weight=2, **options),
+        lambda: client.provider_keys.delete(7, **options),
+        lambda: client.provider_keys.test(7, **options),
+        lambda: client.requests.list(limit=5, **options),
+        lambda: client.requests.retrieve("req_1", **options),
+        lambda: client.usage.retrieve(group_by="key", **options),
     ]
     for call in calls:
         world.run(call)
@@ -502,3 +517,41 @@ def test_conversations_and_the_background(world: World, gateway: gp.Gateway, wor
     for wrong in ("", "../responses"):
         with pytest.raises((ValueError, tokenrouter.NotFoundError)):
             world.run(lambda wrong=wrong: client.conversations.retrieve(wrong))
+
+
+def test_keys_the_log_and_usage(world: World, real: Any) -> None:
+    made = world.run(lambda: real.api_keys.create(name="ci", models=["gpt-4o*"], monthly_budget_usd=5)).data
+    assert made.key.startswith("tr_") and made.scope == "inference" and made.key not in repr(made)
+    listed = world.run(lambda: real.api_keys.list()).data
+    assert [(key.id, key.key) for key in listed][-1] == (made.id, None)
+    limited = real.with_options(api_key=made.key)
+    response = world.run(lambda: limited.responses.create(model="gpt-4o-mini", input="Hi"))
+    with pytest.raises(tokenrouter.PermissionDeniedError):
+        world.run(lambda: limited.requests.list())
+    page = world.run(lambda: real.requests.list(key_id=made.id, outcome="completed", limit=1))
+    assert [entry.response_id for entry in page.data] == [response.id] and page.has_more is False
+    whole = world.run(lambda: real.requests.retrieve(page.last_id))
+    assert whole.decision["attempts"][0]["outcome"] == "ok" and page.data[0].decision is None
+    usage = world.run(lambda: real.usage.retrieve(group_by="key", key_id=made.id))
+    assert [row.group for row in usage.data] == [str(made.id)]
+    assert usage.total.output_tokens == whole.output_tokens and usage.total.cost_nano_usd == whole.cost_nano_usd
+    assert world.run(lambda: real.api_keys.delete(made.id)).success
+    with pytest.raises(ValueError, match="id of a request"):
+        world.run(lambda: real.requests.retrieve(""))
+
+
+def test_provider_keys(world: World, start_gateway: Callable[..., gp.Gateway]) -> None:
+    environment = {"TOKENROUTER_VAULT__MASTER_KEYS": "1=env:MASTER", "MASTER": "5a" * 32}
+    gateway = start_gateway(environment=environment)
+    client = world.client(api_key=gateway.key, base_url=gateway.url)
+    key = "sk-own-0123456789abcdef"
+    made = world.run(lambda: client.provider_keys.create(provider="openai", key=key, weight=2)).data
+    assert (made.provider, made.last4, made.weight, made.is_usable) == ("openai", "cdef", 2, True)
+    assert key not in str(made)
+    assert world.run(lambda: client.provider_keys.update(made.id, name="team")).data.name == "team"
+    assert world.run(lambda: client.provider_keys.retrieve(made.id)).data.name == "team"
+    assert world.run(lambda: client.provider_keys.test(made.id)).data.ok
+    response = world.run(lambda: client.responses.create(model="openai/gpt-4o-mini", input="Hi"))
+    assert response.tokenrouter.attempts[0].provider_key_id == made.id
+    assert world.run(lambda: client.provider_keys.delete(made.id)).success
+    assert world.run(lambda: client.provider_keys.list()).data == []

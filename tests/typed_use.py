@@ -2,7 +2,17 @@
 
 from typing_extensions import assert_type
 
-from tokenrouter import AsyncStream, AsyncTokenrouter, FirewallRule, Response, RoutingRule, Stream, Tokenrouter
+from tokenrouter import (
+    AsyncStream,
+    AsyncTokenrouter,
+    FirewallRule,
+    ProviderKey,
+    RequestEntry,
+    Response,
+    RoutingRule,
+    Stream,
+    Tokenrouter,
+)
 from tokenrouter.types import FirewallRuleCreateParams, ResponseCreateParams, RoutingRuleCreateParams
 
 PARAMS: ResponseCreateParams = {"model": "auto:balance", "input": "Hello", "router_mode": "fast"}
@@ -27,6 +37,11 @@ def sync(client: Tokenrouter, stream: bool) -> None:
     assert_type(client.firewall_rules.create(**FIREWALL_RULE, timeout=5.0).data, FirewallRule)
     assert_type(client.routing_rules.update(1, priority=5, extra_headers={"a": "b"}).data.priority, int)
     assert_type(client.firewall_rules.list().data, list[FirewallRule])
+    assert_type(client.api_keys.create(name="ci", models=["gpt-4o*"]).data.key, str | None)
+    assert_type(client.provider_keys.create(provider="openai", key="sk-1", weight=2).data, ProviderKey)
+    assert_type(client.provider_keys.test(1).data.ok, bool)
+    assert_type(client.requests.list(outcome="failed", since="2026-01-01").data, list[RequestEntry])
+    assert_type(client.usage.retrieve(group_by="model", timeout=5.0).total.cost_nano_usd, int)
     for chunk in client.responses.create(input="Hello", stream=True):
         assert_type(chunk.event, str)
 
@@ -35,5 +50,6 @@ async def asynchronous(client: AsyncTokenrouter) -> None:
     assert_type(await client.responses.create(model="auto", input="Hello"), Response)
     assert_type(await client.responses.create(model="auto", input="Hello", stream=True), AsyncStream)
     assert_type((await client.firewall_rules.retrieve(1)).data, FirewallRule)
+    assert_type(await client.requests.retrieve("req_1"), RequestEntry)
     async for chunk in await client.responses.create(input="Hello", stream=True):
         assert_type(chunk.type, str)

@@ -26,7 +26,17 @@ from ._errors import (
     TokenrouterError,
     UnprocessableEntityError,
 )
-from ._models import FirewallRule, Response, RouterInfo, RoutingRule, Usage
+from ._models import (
+    ApiKey,
+    FirewallRule,
+    ProviderKey,
+    RequestEntry,
+    Response,
+    RouterInfo,
+    RoutingRule,
+    Usage,
+    UsageReport,
+)
 from ._streaming import AsyncStream, Delta, ResponseStreamEvent, Stream
 
 TokenRouter = Tokenrouter
@@ -38,6 +48,7 @@ __all__ = [
     "APIError",
     "APIResponseValidationError",
     "APITimeoutError",
+    "ApiKey",
     "AsyncStream",
     "AsyncTokenRouter",
     "AsyncTokenrouter",
@@ -51,7 +62,9 @@ __all__ = [
     "NotFoundError",
     "PayloadTooLargeError",
     "PermissionDeniedError",
+    "ProviderKey",
     "RateLimitError",
+    "RequestEntry",
     "Response",
     "ResponseStreamEvent",
     "RouterInfo",
@@ -62,5 +75,6 @@ __all__ = [
     "TokenrouterError",
     "UnprocessableEntityError",
     "Usage",
+    "UsageReport",
     "__version__",
 ]

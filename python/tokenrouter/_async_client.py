@@ -86,6 +86,22 @@ class AsyncTokenrouter:
     def models(self) -> resources.AsyncModels:
         return resources.AsyncModels(self)
 
+    @property
+    def api_keys(self) -> resources.AsyncApiKeys:
+        return resources.AsyncApiKeys(self)
+
+    @property
+    def provider_keys(self) -> resources.AsyncProviderKeys:
+        return resources.AsyncProviderKeys(self)
+
+    @property
+    def requests(self) -> resources.AsyncRequests:
+        return resources.AsyncRequests(self)
+
+    @property
+    def usage(self) -> resources.AsyncUsageSums:
+        return resources.AsyncUsageSums(self)
+
     async def route(self, **fields: Unpack[RouteParams]) -> Route:
         """What the router would do with a request; no provider is called."""
         made = calls.call("POST", "/v1/route", fields)

@@ -11,6 +11,7 @@ from typing_extensions import Unpack
 from . import _calls as calls
 from ._base import NOT_GIVEN, Mode, NotGiven
 from ._models import (
+    ApiKey,
     Conversation,
     DataList,
     DataObject,
@@ -19,16 +20,25 @@ from ._models import (
     FirewallTrial,
     ModelObject,
     OutputItem,
+    ProviderKey,
+    ProviderKeyTest,
+    RequestEntry,
     Response,
     RoutingRule,
+    UsageReport,
 )
 from ._raw import AsyncResponseManager, Managed
 from ._streaming import AsyncStream
 from .types import (
+    ApiKeyCreateArguments,
     FirewallRuleUpdateArguments,
+    ProviderKeyCreateArguments,
+    ProviderKeyUpdateArguments,
+    RequestListArguments,
     RequestOptions,
     RouterMode,
     RoutingRuleUpdateArguments,
+    UsageArguments,
 )
 
 if TYPE_CHECKING:
@@ -378,3 +388,77 @@ class AsyncFirewallRules(AsyncResource):
         }
         made = calls.call("POST", "/v1/firewall-rules/test", fields)
         return await self._client.send(made, calls.parser(DataObject[FirewallTrial]))
+
+
+class AsyncApiKeys(AsyncResource):
+    """The workspace's API keys. All of it needs a key of scope `full`."""
+
+    async def create(self, **fields: Unpack[ApiKeyCreateArguments]) -> DataObject[ApiKey]:
+        """Makes a key; `data.key` is the key, which is shown this once."""
+        made = calls.call("POST", "/v1/api-keys", fields)
+        return await self._client.send(made, calls.parser(DataObject[ApiKey]))
+
+    async def list(self, **options: Unpack[RequestOptions]) -> DataList[ApiKey]:
+        """Every key, oldest first, the revoked ones too."""
+        made = calls.call("GET", "/v1/api-keys", options)
+        return await self._client.send(made, calls.parser(DataList[ApiKey]))
+
+    async def delete(self, key_id: int, **options: Unpack[RequestOptions]) -> Deleted:
+        """Revokes a key for good."""
+        made = calls.call("DELETE", calls.rule_path("api-keys", key_id), options)
+        return await self._client.send(made, calls.parser(Deleted))
+
+
+class AsyncProviderKeys(AsyncResource):
+    """The workspace's own keys for providers. All of it needs an API key of scope `full`."""
+
+    async def create(self, **fields: Unpack[ProviderKeyCreateArguments]) -> DataObject[ProviderKey]:
+        """Encrypts and stores a key, which is never given out again."""
+        made = calls.call("POST", "/v1/provider-keys", fields)
+        return await self._client.send(made, calls.parser(DataObject[ProviderKey]))
+
+    async def list(self, **options: Unpack[RequestOptions]) -> DataList[ProviderKey]:
+        """Every key, oldest first."""
+        made = calls.call("GET", "/v1/provider-keys", options)
+        return await self._client.send(made, calls.parser(DataList[ProviderKey]))
+
+    async def retrieve(self, key_id: int, **options: Unpack[RequestOptions]) -> DataObject[ProviderKey]:
+        made = calls.call("GET", calls.rule_path("provider-keys", key_id), options)
+        return await self._client.send(made, calls.parser(DataObject[ProviderKey]))
+
+    async def update(self, key_id: int, **fields: Unpack[ProviderKeyUpdateArguments]) -> DataObject[ProviderKey]:
+        """Changes name and weight; another key is made with `create`."""
+        made = calls.call("PATCH", calls.rule_path("provider-keys", key_id), fields)
+        return await self._client.send(made, calls.parser(DataObject[ProviderKey]))
+
+    async def delete(self, key_id: int, **options: Unpack[RequestOptions]) -> Deleted:
+        made = calls.call("DELETE", calls.rule_path("provider-keys", key_id), options)
+        return await self._client.send(made, calls.parser(Deleted))
+
+    async def test(self, key_id: int, **options: Unpack[RequestOptions]) -> DataObject[ProviderKeyTest]:
+        """Whether the provider takes the key, which costs nothing. One that it refuses is an answer, no error."""
+        made = calls.call("POST", f"{calls.rule_path('provider-keys', key_id)}/test", options)
+        return await self._client.send(made, calls.parser(DataObject[ProviderKeyTest]))
+
+
+class AsyncRequests(AsyncResource):
+    """The workspace's log of what was asked: no prompt and no answer is in it."""
+
+    async def list(self, **filters: Unpack[RequestListArguments]) -> DataList[RequestEntry]:
+        """A page of requests, newest first. The next one begins `after=page.last_id`, if `page.has_more`."""
+        made = calls.call("GET", "/v1/requests", filters, query=True)
+        return await self._client.send(made, calls.parser(DataList[RequestEntry]))
+
+    async def retrieve(self, request_id: str, **options: Unpack[RequestOptions]) -> RequestEntry:
+        """A request with its `decision`: attempts, warnings, rules, firewall hits, and the price."""
+        made = calls.call("GET", calls.request_path(request_id), options)
+        return await self._client.send(made, calls.parser(RequestEntry))
+
+
+class AsyncUsageSums(AsyncResource):
+    """What the workspace's requests come to."""
+
+    async def retrieve(self, **filters: Unpack[UsageArguments]) -> UsageReport:
+        """Sums by `group_by`: `day` (in UTC, the default), `model`, `provider` or `key`."""
+        made = calls.call("GET", "/v1/usage", filters, query=True)
+        return await self._client.send(made, calls.parser(UsageReport))

@@ -61,6 +61,12 @@ def model_path(model: str) -> str:
     return f"/v1/models/{quote(model, safe='/:@')}"
 
 
+def request_path(request_id: str) -> str:
+    if not request_id:
+        raise ValueError("the id of a request is needed")
+    return f"/v1/requests/{quote(request_id, safe='')}"
+
+
 def rule_path(kind: str, rule_id: int | None = None) -> str:
     return f"/v1/{kind}" if rule_id is None else f"/v1/{kind}/{int(rule_id)}"
 

@@ -86,6 +86,22 @@ class Tokenrouter:
     def models(self) -> resources.Models:
         return resources.Models(self)
 
+    @property
+    def api_keys(self) -> resources.ApiKeys:
+        return resources.ApiKeys(self)
+
+    @property
+    def provider_keys(self) -> resources.ProviderKeys:
+        return resources.ProviderKeys(self)
+
+    @property
+    def requests(self) -> resources.Requests:
+        return resources.Requests(self)
+
+    @property
+    def usage(self) -> resources.UsageSums:
+        return resources.UsageSums(self)
+
     def route(self, **fields: Unpack[RouteParams]) -> Route:
         """What the router would do with a request; no provider is called."""
         made = calls.call("POST", "/v1/route", fields)

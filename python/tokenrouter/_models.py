@@ -34,9 +34,13 @@ class Warning_(Model):
 
 
 class Attempt(Model):
+    """`provider_key_id`: the workspace's own key that it was made with."""
+
     provider: str | None = None
     model: str | None = None
     outcome: str | None = None
+    reason: str | None = None
+    provider_key_id: int | None = None
     latency_ms: float | None = None
 
 
@@ -169,6 +173,108 @@ class FirewallTrial(Model):
     engine: str | None = None
     engine_reason: str | None = None
     duration_us: int | None = None
+
+
+class ApiKey(Model):
+    """An API key of the workspace. `key` is there once, in what `api_keys.create` gives."""
+
+    id: int
+    name: str
+    key: str | None = None
+    user_id: int | None = None
+    prefix: str = ""
+    last4: str = ""
+    scope: str = "full"
+    models: list[str] = Field(default_factory=list[str])
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    max_in_flight: int | None = None
+    monthly_tokens: int | None = None
+    monthly_budget_usd: float | None = None
+    created_at: str | None = None
+    expires_at: str | None = None
+    revoked_at: str | None = None
+
+    def __repr_args__(self) -> Any:
+        return [(name, "..." if name == "key" and value else value) for name, value in super().__repr_args__()]
+
+
+class ProviderKey(Model):
+    """A key of the workspace's own for a provider. The key itself is never given out."""
+
+    id: int
+    provider: str
+    name: str
+    weight: int = 1
+    last4: str = ""
+    host: str | None = None
+    is_usable: bool = True
+    problem: str | None = None
+    master_key_version: int | None = None
+    user_id: int | None = None
+    created_at: str | None = None
+    updated_at: str | None = None
+
+
+class ProviderKeyTest(Model):
+    """What the provider said of a key; `detail` is None where it is good."""
+
+    id: int
+    ok: bool
+    outcome: str
+    detail: str | None = None
+    latency_ms: int | None = None
+
+
+class RequestEntry(Model):
+    """A request in the log. Tokens are counts, money is in billionths of a US dollar (`cost_nano_usd`), None where
+    it is not known; `cost_usd` is for reading. `decision` is there for one that is asked for by its id.
+    """
+
+    id: str
+    created_at: str | None = None
+    key_id: int | None = None
+    response_id: str | None = None
+    outcome: str = ""
+    http_status: int | None = None
+    error_code: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    requested_model: str | None = None
+    mode: str | None = None
+    task: str | None = None
+    stream: bool = False
+    latency_ms: int = 0
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_nano_usd: int | None = None
+    cost_usd: float | None = None
+    decision: dict[str, Any] | None = None
+
+
+class UsageRow(Model):
+    """What the requests of a group (a day, a model, a provider, a key) come to; of `total`, `group` is None."""
+
+    group: str | int | None = None
+    requests: int = 0
+    answered_requests: int = 0
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_nano_usd: int = 0
+    cost_usd: float = 0
+    unpriced_requests: int = 0
+
+
+class UsageReport(Model):
+    group_by: str
+    data: list[UsageRow]
+    total: UsageRow
 
 
 class DataObject(Model, Generic[T]):

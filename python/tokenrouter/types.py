@@ -101,6 +101,70 @@ class FirewallRuleCreateParams(TypedDict, total=False):
     normalize: bool
 
 
+class RequestFilter(TypedDict, total=False):
+    """Which requests: `since` is the first moment and `until` the first after, each a day (`2026-11-24`), a moment in
+    ISO 8601, or seconds since 1970."""
+
+    outcome: Literal["completed", "incomplete", "cancelled", "blocked", "failed"]
+    provider: str
+    model: str
+    key_id: int
+    since: str | int
+    until: str | int
+
+
+class RequestListArguments(RequestFilter, RequestOptions, total=False):
+    """What `requests.list` takes: `limit` 1 to 1000, and `after`, the id that the page before ended with."""
+
+    limit: int
+    after: str
+
+
+class UsageArguments(RequestFilter, RequestOptions, total=False):
+    """What `usage.retrieve` takes."""
+
+    group_by: Literal["day", "model", "provider", "key"]
+
+
+class ApiKeyCreateParams(TypedDict, total=False):
+    """`scope` is `inference` for a key that manages nothing, as one with `models` or limits always is."""
+
+    name: Required[str]
+    expires_at: str
+    expires_in_days: int
+    scope: Literal["full", "inference"]
+    models: Sequence[str]
+    requests_per_minute: int
+    tokens_per_minute: int
+    max_in_flight: int
+    monthly_tokens: int
+    monthly_budget_usd: float
+
+
+class ApiKeyCreateArguments(ApiKeyCreateParams, RequestOptions, total=False):
+    """What `api_keys.create` takes."""
+
+
+class ProviderKeyCreateParams(TypedDict, total=False):
+    """`weight` 1 to 1000: how often the key is taken, beside others for the same provider."""
+
+    provider: Required[str]
+    key: Required[str]
+    name: str
+    weight: int
+
+
+class ProviderKeyCreateArguments(ProviderKeyCreateParams, RequestOptions, total=False):
+    """What `provider_keys.create` takes."""
+
+
+class ProviderKeyUpdateArguments(RequestOptions, total=False):
+    """What `provider_keys.update` takes."""
+
+    name: str
+    weight: int
+
+
 class RoutingRuleUpdateArguments(RoutingRuleUpdateParams, RequestOptions, total=False):
     """What `routing_rules.update` takes."""
 

@@ -1,23 +1,23 @@
 //! What the gateway holds while it runs.
 
+use crate::accounts::{KeyProblem, Providers};
 use crate::error::ApiResult;
 use crate::http::{Idempotency, InFlight, Sessions};
 use crate::limits::Limits as KeyLimits;
 use crate::metrics::Metrics;
 use crate::pipeline::background::{self, Background, Stop};
 use crate::pipeline::conversation::Conversations;
-use crate::pool;
 use crate::snapshot::{Snapshot, SnapshotCell};
+use crate::vault::{MasterKey, Vault};
 use secrecy::SecretString;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tokenrouter_protocol::ProviderError;
 use tokenrouter_providers::{Auth, Kind};
-use tokenrouter_routing::{LatencyTracker, ModelInfo, Pool};
+use tokenrouter_routing::{LatencyTracker, ModelInfo};
 use tokenrouter_store::Store;
-use tokenrouter_upstream::{Client, Endpoint, EndpointError, Failure, Health, HealthOptions, Limits};
+use tokenrouter_upstream::{Client, EndpointError, Health, HealthOptions, Limits};
 use tokio::sync::watch;
 
 /// A provider as the settings give it.
@@ -31,6 +31,8 @@ pub struct ProviderOptions {
     pub auth: Auth,
     /// Models besides those that the catalog knows for this name.
     pub models: Vec<ModelInfo>,
+    /// It is the simulator in the provider's place.
+    pub simulated: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +55,10 @@ pub struct TimeLimits {
 #[derive(Clone, Debug)]
 pub struct Options {
     pub providers: Vec<ProviderOptions>,
+    /// Those that only a workspace's own key sets up.
+    pub known_providers: Vec<ProviderOptions>,
+    /// What workspaces' own provider keys are encrypted with, by version.
+    pub master_keys: BTreeMap<u32, MasterKey>,
     pub max_body_bytes: usize,
     pub max_answer_bytes: usize,
     /// How many targets one request may try.
@@ -67,18 +73,11 @@ pub struct Options {
     pub health: HealthOptions,
 }
 
-/// Where a provider is reached.
-pub(crate) struct Provider {
-    pub kind: Kind,
-    pub endpoint: Endpoint,
-}
-
 pub struct App {
     pub(crate) store: Store,
     pub(crate) snapshot: SnapshotCell,
     pub(crate) client: Client,
-    pub(crate) providers: HashMap<String, Provider>,
-    pub(crate) pool: Pool,
+    pub(crate) providers: Arc<Providers>,
     pub(crate) latency: LatencyTracker,
     pub(crate) health: Arc<Health>,
     pub(crate) conversations: Conversations,
@@ -107,6 +106,11 @@ pub struct App {
 pub enum StartError {
     #[error("provider `{name}`: {source}")]
     Endpoint { name: String, source: EndpointError },
+    #[error(
+        "provider key {id}, for {provider}: {source}\nhint: give the master key that encrypted it in `vault.master_keys`, \
+         or delete it with `tokenrouter providers remove {id}`"
+    )]
+    ProviderKey { id: i64, provider: String, source: KeyProblem },
     #[error(transparent)]
     Store(#[from] tokenrouter_store::StoreError),
 }
@@ -115,9 +119,18 @@ impl App {
     /// Loads the first snapshot, lays out the candidates, and ends what a gateway before has left undone.
     ///
     /// # Errors
-    /// When a provider's address is not one, or the store cannot be read.
+    /// When a provider's address is not one, the store cannot be read, or a workspace's own provider key cannot be
+    /// opened.
     pub async fn new(store: Store, options: Options) -> Result<Arc<Self>, StartError> {
         let app = Self::idle(store, options).await?;
+        // Nothing has been promised yet: better no gateway than one that has lost its workspaces' keys.
+        let closed = app.snapshot.load().useless_keys.iter().find_map(|useless| match &useless.problem {
+            source @ KeyProblem::Vault(_) => Some((useless.key_id, useless.provider.clone(), source.clone())),
+            _ => None,
+        });
+        if let Some((id, provider, source)) = closed {
+            return Err(StartError::ProviderKey { id, provider, source });
+        }
         background::fail_abandoned(&app.store).await?;
         Ok(app)
     }
@@ -125,15 +138,11 @@ impl App {
     /// The same beside a gateway that may be running: for dry runs, not to be served.
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// As [`new`](Self::new), but for keys that cannot be opened: what needs them is answered with an error.
     pub async fn idle(store: Store, options: Options) -> Result<Arc<Self>, StartError> {
-        let mut providers = HashMap::new();
-        for provider in &options.providers {
-            let endpoint = Endpoint::with_auth(provider.kind, provider.auth, &provider.base_url, provider.key.as_ref())
-                .map_err(|source| StartError::Endpoint { name: provider.name.clone(), source })?;
-            providers.insert(provider.name.clone(), Provider { kind: provider.kind, endpoint });
-        }
-        let snapshot = Snapshot::load(&store).await?;
+        let vault = Vault::new(&options.master_keys);
+        let providers = Arc::new(Providers::new(options.providers, options.known_providers, vault)?);
+        let snapshot = Snapshot::load(&store, &providers).await?;
         let key_limits = Arc::new(KeyLimits::load(&store).await?);
         let limits = Limits {
             first_byte: options.time.first_event,
@@ -142,9 +151,8 @@ impl App {
         };
         Ok(Arc::new(Self {
             store,
-            snapshot: SnapshotCell::new(snapshot),
+            snapshot: SnapshotCell::new(snapshot, Arc::clone(&providers)),
             client: Client::new(options.time.connect, limits),
-            pool: pool::build(&options.providers),
             providers,
             latency: LatencyTracker::default(),
             health: Arc::new(Health::new(options.health, Instant::now())),
@@ -165,14 +173,6 @@ impl App {
             unrecorded: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
         }))
-    }
-
-    /// What a provider reported inside an answer, without the key for it.
-    pub(crate) fn reported(&self, provider: &str, mut error: ProviderError) -> Failure {
-        if let Some(provider) = self.providers.get(provider) {
-            provider.endpoint.redact(&mut error.message);
-        }
-        Failure::reported(error, None)
     }
 
     /// Comes back when every request that has begun has left its record, or handed it to the store.

@@ -1,5 +1,6 @@
 //! Who is calling: the key in the headers, looked up by its hash.
 
+use crate::accounts::Accounts;
 use crate::app::App;
 use crate::clock::now_ms;
 use crate::error::{ApiError, ApiResult, Code};
@@ -19,6 +20,8 @@ pub(crate) struct Caller {
     pub user_id: i64,
     pub key_id: i64,
     pub rules: Arc<WorkspaceRules>,
+    /// With whose keys its requests go out, and to which models.
+    pub accounts: Arc<Accounts>,
     /// How long it will wait for the end of the answer.
     pub time_limit: Option<Duration>,
     /// What the key may use.
@@ -50,6 +53,7 @@ impl Caller {
             user_id: key.user_id,
             key_id: key.key_id,
             rules: Arc::clone(snapshot.rules(key.workspace_id)),
+            accounts: Arc::clone(snapshot.accounts(key.workspace_id)),
             time_limit: None,
             models: snapshot.models(key.key_id),
             limits: key.restrictions.limits,

@@ -8,6 +8,7 @@
 //! **Keys and rules are read from a snapshot that is swapped whole; a request uses one snapshot from
 //! start to end. What a caller saw complete is in the ledger before the caller can act on it.**
 
+mod accounts;
 mod app;
 mod auth;
 mod clock;
@@ -18,14 +19,19 @@ mod limits;
 mod metrics;
 mod pipeline;
 mod pool;
+mod provider_keys;
 pub mod report;
 mod serve;
 mod snapshot;
+mod vault;
 
 pub use crate::http::{
-    api_key_json, firewall_rule_json, read_api_key, read_firewall_rule, read_routing_rule, routing_rule_json,
+    NewKey, api_key_json, firewall_rule_json, read_api_key, read_firewall_rule, read_provider_key, read_routing_rule,
+    routing_rule_json,
 };
+pub use accounts::KeyProblem;
 pub use app::{App, Options, ProviderOptions, TimeLimits};
 pub use pipeline::dry_run;
 pub use serve::serve;
 pub use tokenrouter_upstream::{BreakerOptions, BudgetOptions, HealthOptions};
+pub use vault::{Binding, MasterKey, NoMasterKey, Vault, VaultError};

@@ -7,21 +7,22 @@ use std::sync::Arc;
 use tokenrouter_providers::Kind;
 use tokenrouter_routing::{Candidate, Catalog, ModelInfo, Pool};
 
-pub(crate) fn build(providers: &[ProviderOptions]) -> Pool {
+/// Of the providers given, each ready or known alone.
+pub(crate) fn build<'a>(providers: impl IntoIterator<Item = (&'a ProviderOptions, bool)>) -> Pool {
     let catalog = Catalog::builtin();
     let mut candidates = Vec::new();
     let mut configured = HashSet::new();
-    for provider in providers {
+    for (provider, ready) in providers {
         configured.insert(provider.name.as_str());
         let name: Arc<str> = provider.name.as_str().into();
         let mut known = HashSet::new();
         for model in &provider.models {
             known.insert(model.id.clone());
-            candidates.push(candidate(&name, model.clone(), true));
+            candidates.push(candidate(&name, model.clone(), ready));
         }
         for model in catalog.models() {
             if model.provider == catalog_name(provider) && !known.contains(&model.id) {
-                candidates.push(candidate(&name, model.clone(), true));
+                candidates.push(candidate(&name, model.clone(), ready));
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Keys and compiled rules of one moment, swapped whole when they change.
 
+use crate::accounts::{Accounts, Providers, Useless};
 use arc_swap::ArcSwap;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,11 +33,21 @@ pub(crate) struct Snapshot {
     models: HashMap<i64, Arc<routing::AllowedModels>>,
     every_model: Arc<routing::AllowedModels>,
     no_rules: Arc<WorkspaceRules>,
+    /// Of workspaces with provider keys of their own.
+    accounts: HashMap<i64, Arc<Accounts>>,
+    gateways_accounts: Arc<Accounts>,
+    /// Provider keys that cannot be used.
+    pub useless_keys: Vec<Useless>,
 }
 
 impl Snapshot {
-    pub async fn load(store: &Store) -> Result<Self, StoreError> {
+    pub async fn load(store: &Store, providers: &Arc<Providers>) -> Result<Self, StoreError> {
         let rows = store.snapshot().await?;
+        let (accounts, useless_keys) = Accounts::of_workspaces(providers, &rows.provider_keys);
+        for useless in &useless_keys {
+            let Useless { workspace_id, key_id, provider, problem } = useless;
+            tracing::error!(workspace = workspace_id, key = key_id, provider, %problem, "a provider key cannot be used");
+        }
         let restricted = rows.keys.iter().filter(|key| !key.restrictions.models.is_empty());
         let models = restricted
             .map(|key| (key.key_id, Arc::new(routing::AllowedModels::new(&key.restrictions.models))))
@@ -57,7 +68,17 @@ impl Snapshot {
         }
         let workspaces = workspaces.into_iter().map(|(id, specs)| (id, Arc::new(compile(id, &specs)))).collect();
         let no_rules = Arc::new(compile(0, &RuleSpecs::default()));
-        Ok(Self { version: rows.version, keys, workspaces, models, every_model: Arc::default(), no_rules })
+        Ok(Self {
+            version: rows.version,
+            keys,
+            workspaces,
+            models,
+            every_model: Arc::default(),
+            no_rules,
+            accounts,
+            gateways_accounts: Arc::new(Accounts::of_the_gateway(providers)),
+            useless_keys,
+        })
     }
 
     pub fn key(&self, hash: &[u8; 32]) -> Option<&KeyRow> {
@@ -67,6 +88,10 @@ impl Snapshot {
     /// What a key may use.
     pub fn models(&self, key_id: i64) -> Arc<routing::AllowedModels> {
         Arc::clone(self.models.get(&key_id).unwrap_or(&self.every_model))
+    }
+
+    pub fn accounts(&self, workspace_id: i64) -> &Arc<Accounts> {
+        self.accounts.get(&workspace_id).unwrap_or(&self.gateways_accounts)
     }
 
     pub fn rules(&self, workspace_id: i64) -> &Arc<WorkspaceRules> {
@@ -137,11 +162,12 @@ pub(crate) struct SnapshotCell {
     current: ArcSwap<Snapshot>,
     /// When the newest look into the store began; held while one is under way.
     looked: Mutex<Option<Instant>>,
+    providers: Arc<Providers>,
 }
 
 impl SnapshotCell {
-    pub fn new(snapshot: Snapshot) -> Self {
-        Self { current: ArcSwap::from_pointee(snapshot), looked: Mutex::new(None) }
+    pub fn new(snapshot: Snapshot, providers: Arc<Providers>) -> Self {
+        Self { current: ArcSwap::from_pointee(snapshot), looked: Mutex::new(None), providers }
     }
 
     pub fn load(&self) -> Arc<Snapshot> {
@@ -172,7 +198,7 @@ impl SnapshotCell {
 
     async fn read(&self, store: &Store, looked: &mut Option<Instant>) -> Result<(), StoreError> {
         let began = Instant::now();
-        let fresh = Snapshot::load(store).await?;
+        let fresh = Snapshot::load(store, &self.providers).await?;
         if fresh.version >= self.current.load().version {
             self.current.store(Arc::new(fresh));
         }

@@ -196,7 +196,11 @@ async fn respond(
     };
     let (key_header, key) = presented_key(headers);
     let dialect_of_error = dialect.filter(|d| matches!(d, Dialect::Messages | Dialect::Gemini));
+    let is_refused = key.is_empty() && wants_a_key(&provider) || key == "sk-invalid";
     let Some(dialect) = dialect else {
+        if is_refused {
+            return wire::error(None, StatusCode::UNAUTHORIZED, "authentication_error", "the key is not valid");
+        }
         return axum::Json(wire::models(&provider)).into_response();
     };
     let request = serde_json::from_slice::<Value>(&body);
@@ -216,7 +220,7 @@ async fn respond(
         seen.push_back(Seen { method, path, provider, model, key_header, key_end, body: body.clone(), end });
     }
     let refuse = |status, kind, message: &str| wire::error(dialect_of_error, status, kind, message);
-    if key.is_empty() && wants_a_key(&provider) || key == "sk-invalid" {
+    if is_refused {
         return refuse(StatusCode::UNAUTHORIZED, "authentication_error", "the key is not valid");
     }
     let Ok(mut request) = request else {

@@ -15,6 +15,7 @@ mod conversations;
 mod error;
 mod keys;
 mod ledger;
+mod provider_keys;
 mod request_log;
 mod rules;
 mod sqlite;
@@ -27,6 +28,7 @@ pub use keys::{
     ApiKeyRow, Bootstrap, BootstrapKey, KeyLimits, KeyRestrictions, KeyRow, KeyUsage, NewApiKey, Workspace, hash_key,
 };
 pub use ledger::{LedgerEntry, StoredResponse};
+pub use provider_keys::{NewProviderKey, ProviderKeyPatch, ProviderKeyRow, SealedKey};
 pub use request_log::{RequestFilter, UsageGroup, UsageRow};
 pub use rules::{
     FirewallRulePatch, FirewallRuleRow, NewFirewallRule, NewRoutingRule, RoutingRulePatch, RoutingRuleRow, Snapshot,

@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use crate::keys::KeyRow;
+use crate::provider_keys::ProviderKeyRow;
 
 /// A routing rule.
 #[derive(Debug, Clone, PartialEq)]
@@ -108,4 +109,6 @@ pub struct Snapshot {
     pub routing_rules: Vec<RoutingRuleRow>,
     /// In the same order.
     pub firewall_rules: Vec<FirewallRuleRow>,
+    /// Of all workspaces, oldest first.
+    pub provider_keys: Vec<ProviderKeyRow>,
 }

@@ -6,13 +6,14 @@ use crate::conversations::{ConversationItem, ConversationRow, ConversationTurn, 
 use crate::error::{Result, StoreError};
 use crate::keys::{ApiKeyRow, Bootstrap, KeyUsage, NewApiKey, Workspace};
 use crate::ledger::{LedgerEntry, StoredResponse};
+use crate::provider_keys::{NewProviderKey, ProviderKeyPatch, ProviderKeyRow, SealedKey};
 use crate::request_log::{RequestFilter, UsageGroup, UsageRow};
 use crate::rules::{
     FirewallRulePatch, FirewallRuleRow, NewFirewallRule, NewRoutingRule, RoutingRulePatch, RoutingRuleRow, Snapshot,
 };
 use crate::sqlite::{
-    Database, api_keys, bootstrap, conversations, firewall_rules, ledger, migrations, responses, routing_rules,
-    snapshot, workspaces,
+    Database, api_keys, bootstrap, conversations, firewall_rules, ledger, migrations, provider_keys, responses,
+    routing_rules, snapshot, workspaces,
 };
 use crate::url::DatabaseUrl;
 
@@ -95,6 +96,76 @@ impl Store {
     /// False if the workspace has no such key in force.
     pub async fn revoke_key(&self, workspace_id: i64, id: i64, now_ms: i64) -> Result<bool> {
         self.database.write(move |db| Ok(api_keys::revoke(db, workspace_id, id, now_ms)?)).await
+    }
+}
+
+/// Workspaces' own keys for providers.
+impl Store {
+    /// Stores a key in the name of a user of the workspace. `seal` is told the key's id and gives it sealed.
+    /// More than `most` keys of the workspace for that provider are a [`StoreError::Conflict`].
+    pub async fn create_provider_key(
+        &self,
+        workspace_id: i64,
+        user_id: i64,
+        new: NewProviderKey,
+        most: u64,
+        now_ms: i64,
+        seal: impl FnOnce(i64) -> Result<SealedKey> + Send + 'static,
+    ) -> Result<ProviderKeyRow> {
+        self.database
+            .write(move |db| {
+                if provider_keys::count(db, workspace_id, &new.provider)? >= most {
+                    let reason = format!("a workspace has at most {most} keys for a provider");
+                    return Err(StoreError::Conflict { reason });
+                }
+                let id = provider_keys::create(db, workspace_id, user_id, &new, now_ms)?;
+                Ok(provider_keys::seal(db, workspace_id, id, &seal(id)?)?)
+            })
+            .await
+    }
+
+    /// Oldest first.
+    pub async fn list_provider_keys(&self, workspace_id: i64) -> Result<Vec<ProviderKeyRow>> {
+        self.database.read(move |db| provider_keys::list(db, workspace_id)).await
+    }
+
+    pub async fn get_provider_key(&self, workspace_id: i64, id: i64) -> Result<Option<ProviderKeyRow>> {
+        self.database.read(move |db| provider_keys::get(db, workspace_id, id)).await
+    }
+
+    /// The key as changed; `None` if the workspace has no such key.
+    pub async fn update_provider_key(
+        &self,
+        workspace_id: i64,
+        id: i64,
+        patch: ProviderKeyPatch,
+        now_ms: i64,
+    ) -> Result<Option<ProviderKeyRow>> {
+        self.database.write(move |db| Ok(provider_keys::update(db, workspace_id, id, &patch, now_ms)?)).await
+    }
+
+    /// False if the workspace has no such key.
+    pub async fn delete_provider_key(&self, workspace_id: i64, id: i64) -> Result<bool> {
+        self.database.write(move |db| Ok(provider_keys::delete(db, workspace_id, id)?)).await
+    }
+
+    /// Puts what `reseal` makes of each key, of every workspace, in its place; where it gives nothing the key
+    /// stays. All or none; the number of those that changed.
+    pub async fn reseal_provider_keys(
+        &self,
+        mut reseal: impl FnMut(&ProviderKeyRow) -> Result<Option<SealedKey>> + Send + 'static,
+    ) -> Result<u64> {
+        self.database
+            .write(move |db| {
+                let mut changed = 0;
+                for row in provider_keys::list_all(db)? {
+                    let Some(sealed) = reseal(&row)? else { continue };
+                    provider_keys::seal(db, row.workspace_id, row.id, &sealed)?;
+                    changed += 1;
+                }
+                Ok(changed)
+            })
+            .await
     }
 }
 

@@ -68,19 +68,43 @@ impl Client {
         headers: &[(HeaderName, HeaderValue)],
         body: Vec<u8>,
     ) -> Result<Answer, Failure> {
-        let uri = endpoint.uri(path).map_err(|_| Failure::new(Class::Unreachable, "bad_address"))?;
         let mut request = Request::new(Full::new(Bytes::from(body)));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = uri;
+        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        self.send(kind, endpoint, path, headers, request).await
+    }
+
+    /// Asks for what costs nothing, such as a list of models.
+    ///
+    /// # Errors
+    /// As [`post`](Self::post).
+    pub async fn get(
+        &self,
+        kind: Kind,
+        endpoint: &Endpoint,
+        path: &str,
+        headers: &[(HeaderName, HeaderValue)],
+    ) -> Result<Answer, Failure> {
+        self.send(kind, endpoint, path, headers, Request::new(Full::default())).await
+    }
+
+    async fn send(
+        &self,
+        kind: Kind,
+        endpoint: &Endpoint,
+        path: &str,
+        headers: &[(HeaderName, HeaderValue)],
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<Answer, Failure> {
+        *request.uri_mut() = endpoint.uri(path).map_err(|_| Failure::new(Class::Unreachable, "bad_address"))?;
         let map = request.headers_mut();
-        map.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         map.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         map.insert(header::USER_AGENT, HeaderValue::from_static(concat!("tokenrouter/", env!("CARGO_PKG_VERSION"))));
         for (name, value) in headers {
             map.insert(name.clone(), value.clone());
         }
-        if let Some((name, value)) = endpoint.auth() {
-            map.insert(name.clone(), value.clone());
+        if let Some((name, value)) = endpoint.auth().map_err(|_| Failure::new(Class::Unreachable, "bad_key"))? {
+            map.insert(name, value);
         }
         let response = match timeout(self.limits.first_byte, self.inner.request(request)).await {
             Err(_) => return Err(Failure::new(Class::Timeout, "first_byte")),

@@ -13,7 +13,8 @@ pub struct Endpoint {
     authority: Authority,
     /// Without a trailing slash; empty for the root.
     base_path: String,
-    auth: Option<(HeaderName, HeaderValue)>,
+    /// Wiped when it is dropped; a header is made of it for each request.
+    key: Option<(Auth, SecretString)>,
 }
 
 /// Shows the address, never the key.
@@ -63,19 +64,35 @@ impl Endpoint {
             return Err(wrong());
         }
         let base_path = parts.path_and_query.as_ref().map_or("", PathAndQuery::path).trim_end_matches('/').to_owned();
-        let auth = key.map(|key| auth_header(auth, key)).transpose()?;
-        Ok(Self { scheme, authority, base_path, auth })
+        let endpoint = Self { scheme, authority, base_path, key: None };
+        key.map_or(Ok(endpoint.clone()), |key| endpoint.with_key(auth, key))
+    }
+
+    /// The same address, with this key.
+    ///
+    /// # Errors
+    /// When the key cannot stand in a header.
+    pub fn with_key(&self, auth: Auth, key: &SecretString) -> Result<Self, EndpointError> {
+        auth_header(auth, key)?;
+        Ok(Self { key: Some((auth, key.clone())), ..self.clone() })
+    }
+
+    /// Scheme, host and port, such as `https://api.openai.com:443`.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        let port = self.host_and_port().1;
+        format!("{}://{}:{port}", self.scheme, self.authority.host().to_ascii_lowercase())
     }
 
     #[must_use]
     pub fn has_key(&self) -> bool {
-        self.auth.is_some()
+        self.key.is_some()
     }
 
     /// A provider may repeat the key that it was sent in what it says of it: that stays here.
     pub fn redact(&self, text: &mut String) {
-        let Some(sent) = self.auth.as_ref().and_then(|(_, value)| value.to_str().ok()) else { return };
-        let key = sent.strip_prefix("Bearer ").unwrap_or(sent);
+        let Some((_, key)) = &self.key else { return };
+        let key = key.expose_secret();
         // What is shorter is no secret, and could be a part of any word.
         if key.len() >= SHORTEST_SECRET && text.contains(key) {
             *text = text.replace(key, "[redacted]");
@@ -89,8 +106,8 @@ impl Endpoint {
         Uri::builder().scheme(self.scheme.clone()).authority(self.authority.clone()).path_and_query(full).build()
     }
 
-    pub(crate) fn auth(&self) -> Option<&(HeaderName, HeaderValue)> {
-        self.auth.as_ref()
+    pub(crate) fn auth(&self) -> Result<Option<(HeaderName, HeaderValue)>, EndpointError> {
+        self.key.as_ref().map(|(auth, key)| auth_header(*auth, key)).transpose()
     }
 }
 
@@ -135,6 +152,17 @@ mod tests {
             "x",
         ] {
             assert!(!is_loopback(elsewhere), "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn an_origin_names_the_port_and_no_path() {
+        for (base_url, origin) in [
+            ("https://API.openai.com/v1", "https://api.openai.com:443"),
+            ("http://127.0.0.1:9/openai/v1", "http://127.0.0.1:9"),
+            ("http://[::1]/v1", "http://[::1]:80"),
+        ] {
+            assert_eq!(Endpoint::new(Kind::OpenAi, base_url, None).unwrap().origin(), origin);
         }
     }
 

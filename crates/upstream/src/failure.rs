@@ -40,6 +40,12 @@ impl Class {
         !matches!(self, Self::Caller | Self::Policy | Self::ModelMissing)
     }
 
+    /// Whether another key of the same provider may do better.
+    #[must_use]
+    pub fn concerns_key(self) -> bool {
+        matches!(self, Self::Auth | Self::Quota | Self::Spent)
+    }
+
     /// The word for it in `attempts[].outcome`.
     #[must_use]
     pub fn outcome(self) -> &'static str {

@@ -8,17 +8,18 @@ use super::{ApiError, Code};
 use tokenrouter_upstream::{Class, Failure};
 
 impl ApiError {
-    /// The error for the failure that ended the last attempt.
+    /// The error for the failure that ended the last attempt, which went out with the key of `owner`: the gateway,
+    /// or the workspace.
     #[must_use]
-    pub fn provider(provider: &str, failure: &Failure) -> Self {
+    pub fn provider(provider: &str, owner: &str, failure: &Failure) -> Self {
         let (code, message) = match failure.class {
             Class::Caller | Class::Policy => caller(provider, failure),
-            Class::Auth => (Code::UpstreamError, format!("{provider} refused the gateway's key for it")),
+            Class::Auth => (Code::UpstreamError, format!("{provider} refused {owner}'s key for it")),
             Class::ModelMissing => {
-                (Code::UpstreamError, format!("{provider} does not serve this model to the gateway's key"))
+                (Code::UpstreamError, format!("{provider} does not serve this model to {owner}'s key"))
             }
-            Class::Spent => (Code::RateLimitExceeded, format!("the gateway's account at {provider} has nothing left")),
-            Class::Quota => (Code::RateLimitExceeded, format!("{provider} is limiting the gateway's requests")),
+            Class::Spent => (Code::RateLimitExceeded, format!("{owner}'s account at {provider} has nothing left")),
+            Class::Quota => (Code::RateLimitExceeded, format!("{provider} is limiting {owner}'s requests")),
             Class::Unreachable => (Code::ProviderUnavailable, format!("{provider} cannot be reached")),
             Class::Timeout => (Code::UpstreamTimeout, format!("{provider} did not answer in time")),
             Class::Garbage => (Code::UpstreamError, format!("{provider} gave an answer that is not of its API")),

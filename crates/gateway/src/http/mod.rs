@@ -15,6 +15,7 @@ mod input_tokens;
 mod messages;
 mod models;
 mod page;
+mod provider_keys;
 mod replay;
 mod request_filter;
 mod request_id;
@@ -31,6 +32,7 @@ pub use api_keys::{api_key_json, read_api_key};
 pub use firewall_rules::{firewall_rule_json, read_firewall_rule};
 pub(crate) use idempotency::Idempotency;
 pub(crate) use in_flight::InFlight;
+pub use provider_keys::{NewKey, read_provider_key};
 pub use routing_rules::{read_routing_rule, routing_rule_json};
 pub(crate) use websocket::Sessions;
 
@@ -74,6 +76,14 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/route", post(route::route_request))
         .route("/v1/api-keys", get(api_keys::list_api_keys).post(api_keys::create_api_key))
         .route("/v1/api-keys/{id}", delete(api_keys::delete_api_key))
+        .route("/v1/provider-keys", get(provider_keys::list_provider_keys).post(provider_keys::create_provider_key))
+        .route(
+            "/v1/provider-keys/{id}",
+            get(provider_keys::get_provider_key)
+                .patch(provider_keys::update_provider_key)
+                .delete(provider_keys::delete_provider_key),
+        )
+        .route("/v1/provider-keys/{id}/test", post(provider_keys::test_provider_key))
         .route("/v1/requests", get(requests::list_requests))
         .route("/v1/requests/{id}", get(requests::get_request))
         .route("/v1/usage", get(usage::get_usage))

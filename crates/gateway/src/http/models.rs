@@ -1,21 +1,18 @@
 //! `/v1/models`: what a request can name, in OpenAI's shape, and in Anthropic's for its clients.
 
 use super::extract::Path;
-use crate::app::App;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Code};
 use axum::Json;
-use axum::extract::State;
 use http::HeaderMap;
 use serde_json::{Value, json};
-use std::sync::Arc;
 use tokenrouter_routing::{Candidate, ModelInfo};
 
 const MODES: [&str; 5] = ["auto", "auto:balance", "auto:cost", "auto:quality", "auto:latency"];
 
 /// All of them on one page.
-pub(super) async fn list_models(State(app): State<Arc<App>>, headers: HeaderMap, caller: Caller) -> Json<Value> {
-    let ready = candidates(&app, &caller);
+pub(super) async fn list_models(headers: HeaderMap, caller: Caller) -> Json<Value> {
+    let ready = candidates(&caller);
     if !is_of_anthropics_client(&headers) {
         let data: Vec<Value> = MODES.into_iter().map(auto).chain(ready.map(describe)).collect();
         return Json(json!({ "object": "list", "data": data }));
@@ -31,25 +28,20 @@ pub(super) async fn list_models(State(app): State<Arc<App>>, headers: HeaderMap,
 }
 
 /// By `auto…`, `provider/model`, or the model's own name.
-pub(super) async fn get_model(
-    State(app): State<Arc<App>>,
-    headers: HeaderMap,
-    caller: Caller,
-    Path(id): Path<String>,
-) -> ApiResult<Json<Value>> {
+pub(super) async fn get_model(headers: HeaderMap, caller: Caller, Path(id): Path<String>) -> ApiResult<Json<Value>> {
     let for_anthropic = is_of_anthropics_client(&headers);
     if MODES.contains(&id.as_str()) {
         return Ok(Json(if for_anthropic { model_info(&id, None) } else { auto(&id) }));
     }
-    candidates(&app, &caller)
+    candidates(&caller)
         .find(|c| full_name(c) == id || c.model.id == id || c.model.aliases.contains(&id))
         .map(|c| Json(if for_anthropic { of_candidate(c) } else { describe(c) }))
         .ok_or_else(|| ApiError::new(Code::ModelNotFound, format!("there is no model `{id}`")))
 }
 
 /// What the caller can have.
-fn candidates<'a>(app: &'a App, caller: &'a Caller) -> impl Iterator<Item = &'a Candidate> {
-    app.pool.candidates().iter().filter(|c| c.ready && caller.models.allows(&c.provider, &c.model))
+fn candidates(caller: &Caller) -> impl Iterator<Item = &Candidate> {
+    caller.accounts.pool.candidates().iter().filter(|c| c.ready && caller.models.allows(&c.provider, &c.model))
 }
 
 /// Anthropic's API asks every caller for this header; OpenAI's clients do not send it.

@@ -6,6 +6,7 @@
 use super::field::Field;
 use super::plan::Plan;
 use super::record::{Attempt, Record};
+use crate::accounts::{Account, Accounts};
 use crate::app::App;
 use crate::error::{ApiError, ApiResult, Code};
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub(super) struct Dispatched {
     pub name: Arc<str>,
     pub losses: Vec<Loss>,
     pub checks: AnswerChecks,
+    pub account: Arc<Account>,
     pub answer: Answered,
 }
 
@@ -53,9 +55,10 @@ const SECOND_TRY_AFTER: Duration = Duration::from_millis(100);
 pub(super) async fn dispatch(app: &App, plan: &Plan, request: &Request, record: &mut Record) -> ApiResult<Dispatched> {
     let mut last = ApiError::new(Code::NoEligibleModel, "there is no target to send this request to");
     app.health.request(Instant::now());
-    let field = Field::of(&app.health, &plan.targets, Instant::now());
+    let field = Field::of(&app.health, &plan.accounts, &plan.targets, Instant::now());
     let mut skipped = field.ejected().peekable();
     let mut order = Order::new(&field, plan.order_stands);
+    // Targets, and of each the keys that it may be asked with.
     let mut asked = 0;
     while asked < app.max_attempts
         && let Some((place, target)) = order.next()
@@ -63,25 +66,26 @@ pub(super) async fn dispatch(app: &App, plan: &Plan, request: &Request, record: 
         while let Some((_, ejected, ejection)) = skipped.next_if(|(ahead, ..)| *ahead < place) {
             tell_ejected(record, ejected, ejection);
         }
+        let Some(account) = order.account(app, &plan.accounts, (place, target)) else { continue };
         if let Err(error) = record.reserve_for(target, request) {
             last = error;
             continue;
         }
-        let encoded = match encode(app, target, request) {
+        let encoded = match encode(&plan.accounts, target, request) {
             Ok(encoded) => encoded,
             Err(error) => {
                 last = error;
                 continue;
             }
         };
-        if asked > 0 && !app.health.retry(Instant::now()) {
+        if !order.is_first() && !app.health.retry(Instant::now()) {
             tracing::warn!(request_id = %record.told.request_id, "the budget for further attempts is spent");
             break;
         }
-        asked += 1;
+        asked += order.asks(place);
         let started = Instant::now();
-        let mut health = app.health.ask(Arc::clone(&target.provider), Arc::clone(&target.name), started);
-        let result = before(record.deadline, attempt(app, target, &encoded.1, request.stream)).await;
+        let mut health = app.health.ask(Arc::clone(&account.scope), Arc::clone(&target.name), started);
+        let result = before(record.deadline, attempt(app, &account, &encoded, request.stream)).await;
         let took = started.elapsed();
         let outcome = result.as_ref().map_or_else(|failure| failure.class.outcome(), |_| "ok");
         record.told.attempts.push(Attempt {
@@ -89,6 +93,7 @@ pub(super) async fn dispatch(app: &App, plan: &Plan, request: &Request, record: 
             model: target.name.to_string(),
             outcome,
             reason: None,
+            provider_key_id: account.key_id,
             latency_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         });
         match result {
@@ -110,6 +115,7 @@ pub(super) async fn dispatch(app: &App, plan: &Plan, request: &Request, record: 
                     name: Arc::clone(&target.name),
                     losses: encoded.1.warnings,
                     checks: encoded.1.checks,
+                    account,
                     answer,
                 });
             }
@@ -119,7 +125,7 @@ pub(super) async fn dispatch(app: &App, plan: &Plan, request: &Request, record: 
                     class = ?failure.class, status = failure.error.status, kind = %failure.error.kind,
                     "an attempt failed"
                 );
-                last = ApiError::provider(&target.provider, &failure);
+                last = ApiError::provider(&target.provider, account.owner(), &failure);
                 if failure.error.kind == OUT_OF_TIME {
                     // The caller's impatience says nothing of the target.
                     break;
@@ -127,6 +133,9 @@ pub(super) async fn dispatch(app: &App, plan: &Plan, request: &Request, record: 
                 health.failed(&failure, Instant::now());
                 if !failure.class.try_next() {
                     break;
+                }
+                if order.failed_with_key(app, &plan.accounts, (place, target), &account, &failure) {
+                    continue;
                 }
                 order.failed(place, target, &failure);
                 if order.comes_back(place) && before(record.deadline, pause()).await.is_err() {
@@ -169,6 +178,7 @@ fn tell_ejected(record: &mut Record, target: &Target, ejection: Ejection) {
         model: target.name.to_string(),
         outcome: "skipped",
         reason: Some(reason.as_str()),
+        provider_key_id: None,
         latency_ms: 0,
     });
 }
@@ -180,16 +190,57 @@ struct Order<'a> {
     stands: bool,
     /// One connection that broke is tried again, where there is nothing else.
     second: Option<usize>,
+    /// Targets, and accounts that have nothing for them: the key was refused, or is used up.
+    refused: Vec<(usize, Arc<str>)>,
+    /// The target that was asked last.
+    last: Option<usize>,
 }
 
 impl<'a> Order<'a> {
     fn new(field: &Field<'a>, stands: bool) -> Self {
-        Self { left: field.standing().collect(), avoided: Vec::new(), stands, second: None }
+        let (avoided, refused) = (Vec::new(), Vec::new());
+        Self { left: field.standing().collect(), avoided, stands, second: None, refused, last: None }
     }
 
     fn next(&mut self) -> Option<(usize, &'a Target)> {
         let healthy = self.left.iter().position(|(_, target)| !self.avoided.contains(&&*target.provider));
         (!self.left.is_empty()).then(|| self.left.remove(healthy.unwrap_or(0)))
+    }
+
+    /// The account that the target is to be asked with.
+    fn account(&self, app: &App, accounts: &Accounts, (place, target): (usize, &Target)) -> Option<Arc<Account>> {
+        let refused: Vec<&str> =
+            self.refused.iter().filter(|(at, _)| *at == place).map(|(_, scope)| &**scope).collect();
+        accounts.pick(&app.health, &target.provider, &target.name, &refused, Instant::now())
+    }
+
+    fn is_first(&self) -> bool {
+        self.last.is_none()
+    }
+
+    /// Takes note that the target at this place is asked; gives how many targets more that makes.
+    fn asks(&mut self, place: usize) -> usize {
+        usize::from(self.last.replace(place) != Some(place) || self.second == Some(place))
+    }
+
+    /// Whether it is the key that failed, and the same target is next with another one.
+    fn failed_with_key(
+        &mut self,
+        app: &App,
+        accounts: &Accounts,
+        target: (usize, &'a Target),
+        account: &Account,
+        failure: &Failure,
+    ) -> bool {
+        if !failure.class.concerns_key() {
+            return false;
+        }
+        self.refused.push((target.0, Arc::clone(&account.scope)));
+        let has_another = self.account(app, accounts, target).is_some();
+        if has_another {
+            self.left.insert(0, target);
+        }
+        has_another
     }
 
     /// Whether the target that has just failed is the next one again.
@@ -218,13 +269,12 @@ fn same_model(a: &ModelInfo, b: &ModelInfo) -> bool {
 
 type KindAndBody = (providers::Kind, Encoded);
 
-fn encode(app: &App, target: &Target, request: &Request) -> ApiResult<KindAndBody> {
-    let provider = app
-        .providers
-        .get(&*target.provider)
+fn encode(accounts: &Accounts, target: &Target, request: &Request) -> ApiResult<KindAndBody> {
+    let kind = accounts
+        .kind(&target.provider)
         .ok_or_else(|| ApiError::new(Code::ProviderKeyMissing, format!("{} is not set up", target.provider)))?;
     let aim = providers::Target {
-        kind: provider.kind,
+        kind,
         provider: &target.provider,
         model: &target.name,
         max_output_tokens: Some(target.model.max_output_tokens).filter(|n| *n > 0),
@@ -241,19 +291,23 @@ fn encode(app: &App, target: &Target, request: &Request) -> ApiResult<KindAndBod
         return Err(ApiError::parameter(loss.param.clone(), message));
     }
     encoded.warnings.retain(|loss| !loss.harmless);
-    Ok((provider.kind, encoded))
+    Ok((kind, encoded))
 }
 
-async fn attempt(app: &App, target: &Target, encoded: &Encoded, stream: bool) -> Result<Attempted, Failure> {
-    let provider = app.providers.get(&*target.provider).ok_or_else(|| Failure::new(Class::Unreachable, "unknown"))?;
-    let kind = provider.kind;
+async fn attempt(
+    app: &App,
+    account: &Account,
+    (kind, encoded): &KindAndBody,
+    stream: bool,
+) -> Result<Attempted, Failure> {
+    let kind = *kind;
     let body = encoded.body.clone();
-    let answer = app.client.post(kind, &provider.endpoint, &encoded.path, &encoded.headers, body).await?;
+    let answer = app.client.post(kind, &account.endpoint, &encoded.path, &encoded.headers, body).await?;
     if !stream {
         let bytes = answer.bytes().await?;
         let events = providers::decode_response(kind, &bytes, &encoded.translation).map_err(garbage)?;
         // Whatever it holds, nothing of it has gone to the caller.
-        return match reported(app, target, &events) {
+        return match reported(account, &events) {
             Some(failure) => Err(failure),
             None if events.iter().any(|event| matches!(event, ModelEvent::Finished(_))) => Ok(Attempted::Plain(events)),
             None => Err(garbage(DecodeError::Truncated)),
@@ -274,16 +328,16 @@ async fn attempt(app: &App, target: &Target, encoded: &Encoded, stream: bool) ->
             break;
         }
     }
-    match reported(app, target, &first) {
+    match reported(account, &first) {
         Some(failure) => Err(failure),
         None => Ok(Attempted::Stream(first, Box::new(events), Box::new(decoder))),
     }
 }
 
 /// An error that the provider reports in place of an answer, or behind a part of one.
-fn reported(app: &App, target: &Target, events: &[ModelEvent]) -> Option<Failure> {
+fn reported(account: &Account, events: &[ModelEvent]) -> Option<Failure> {
     events.iter().find_map(|event| match event {
-        ModelEvent::Failed(error) => Some(app.reported(&target.provider, error.clone())),
+        ModelEvent::Failed(error) => Some(account.reported(error.clone())),
         _ => None,
     })
 }

@@ -8,6 +8,7 @@ use super::dispatch::{OUT_OF_TIME, before};
 use super::field::spare;
 use super::record::{Attempt, Outcome, Record};
 use super::{admission, screen};
+use crate::accounts::{Account, Accounts};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Code};
@@ -58,7 +59,7 @@ pub(crate) async fn embed(
 }
 
 async fn road(app: &App, caller: &Caller, record: &mut Record, request: &mut EmbeddingsRequest) -> ApiResult<Embedded> {
-    let mut targets = targets(app, request)?;
+    let mut targets = targets(&caller.accounts, request)?;
     targets.retain(|target| match &target.info {
         Some(info) => caller.models.allows(&target.provider, info),
         None => caller.models.allows_name(&target.provider, &target.name),
@@ -71,58 +72,41 @@ async fn road(app: &App, caller: &Caller, record: &mut Record, request: &mut Emb
     screen_input(caller, record, request)?;
     admission::admit_embeddings(record, caller, targets.first().and_then(|t| t.info.as_deref()), request)?;
     let mut last = ApiError::new(Code::NoEligibleModel, "there is no target to send this request to");
-    let targets = standing(app, targets);
+    let accounts = &caller.accounts;
+    let targets = standing(app, accounts, targets);
     app.health.request(Instant::now());
     for target in targets.iter().take(app.max_attempts) {
-        let sent = match encode(app, target, request) {
+        let sent = match encode(accounts, target, request) {
             Ok(sent) => sent,
             Err(error) => {
                 last = error;
                 continue;
             }
         };
-        if !record.told.attempts.is_empty() && !app.health.retry(Instant::now()) {
-            break;
-        }
-        let started = Instant::now();
-        let health = app.health.ask(&*target.provider, &*target.name, started);
-        let mut cut = Some(app.cut.subscribe());
-        let answer = tokio::select! {
-            biased;
-            _ = stopped(&mut cut) => return Err(abandoned()),
-            answer = before(record.deadline, attempt(app, target, sent.body, request.input.count())) => answer,
-        };
-        record.told.attempts.push(Attempt {
-            provider: target.provider.clone(),
-            model: target.name.clone(),
-            outcome: answer.as_ref().map_or_else(|failure| failure.class.outcome(), |_| "ok"),
-            reason: None,
-            latency_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-        });
-        match answer {
-            Ok(embeddings) => {
-                health.succeeded(Instant::now());
-                let price = target.info.as_ref().and_then(|info| info.price);
-                record.chose(&target.provider, &target.name, &target.name, price, &sent.warnings);
-                record.usage = embeddings.usage;
-                let tokenrouter = record.told_at_the_end();
-                record.settle(Outcome::Completed, None, None).await?;
-                let (provider, model) = (target.provider.clone(), target.name.clone());
-                return Ok(Embedded { provider, model, embeddings, tokenrouter });
+        let mut refused: Vec<Arc<Account>> = Vec::new();
+        while let Some(account) = account(app, accounts, target, &refused) {
+            if !record.told.attempts.is_empty() && !app.health.retry(Instant::now()) {
+                return Err(last);
             }
-            Err(failure) => {
-                tracing::warn!(
-                    request_id = %record.told.request_id, provider = %target.provider, model = %target.name,
-                    class = ?failure.class, status = failure.error.status, kind = %failure.error.kind,
-                    "an attempt failed"
-                );
-                last = told(target, &failure);
-                if failure.error.kind == OUT_OF_TIME {
-                    break;
+            match ask(app, record, target, &account, &sent, request.input.count()).await? {
+                Ok(embeddings) => {
+                    let price = target.info.as_ref().and_then(|info| info.price);
+                    record.chose(&target.provider, &target.name, &target.name, price, &sent.warnings);
+                    record.usage = embeddings.usage;
+                    let tokenrouter = record.told_at_the_end();
+                    record.settle(Outcome::Completed, None, None).await?;
+                    let (provider, model) = (target.provider.clone(), target.name.clone());
+                    return Ok(Embedded { provider, model, embeddings, tokenrouter });
                 }
-                health.failed(&failure, Instant::now());
-                if !failure.class.try_next() {
-                    break;
+                Err(failure) => {
+                    last = told(target, &account, &failure);
+                    if failure.error.kind == OUT_OF_TIME || !failure.class.try_next() {
+                        return Err(last);
+                    }
+                    if !failure.class.concerns_key() {
+                        break;
+                    }
+                    refused.push(account);
                 }
             }
         }
@@ -130,18 +114,69 @@ async fn road(app: &App, caller: &Caller, record: &mut Record, request: &mut Emb
     Err(last)
 }
 
+/// The account for the next attempt on the target.
+fn account(app: &App, accounts: &Accounts, target: &EmbeddingTarget, refused: &[Arc<Account>]) -> Option<Arc<Account>> {
+    let refused: Vec<&str> = refused.iter().map(|account| &*account.scope).collect();
+    accounts.pick(&app.health, &target.provider, &target.name, &refused, Instant::now())
+}
+
+/// One attempt, of which health and the record are told.
+///
+/// # Errors
+/// When the gateway stops.
+async fn ask(
+    app: &App,
+    record: &mut Record,
+    target: &EmbeddingTarget,
+    account: &Account,
+    sent: &providers::EncodedEmbeddings,
+    count: usize,
+) -> ApiResult<Result<Embeddings, Failure>> {
+    let started = Instant::now();
+    let health = app.health.ask(Arc::clone(&account.scope), &*target.name, started);
+    let mut cut = Some(app.cut.subscribe());
+    let answer = tokio::select! {
+        biased;
+        _ = stopped(&mut cut) => return Err(abandoned()),
+        answer = before(record.deadline, attempt(app, account, sent, count)) => answer,
+    };
+    record.told.attempts.push(Attempt {
+        provider: target.provider.clone(),
+        model: target.name.clone(),
+        outcome: answer.as_ref().map_or_else(|failure| failure.class.outcome(), |_| "ok"),
+        reason: None,
+        provider_key_id: account.key_id,
+        latency_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+    });
+    match &answer {
+        Ok(_) => health.succeeded(Instant::now()),
+        Err(failure) => {
+            tracing::warn!(
+                request_id = %record.told.request_id, provider = %target.provider, model = %target.name,
+                class = ?failure.class, status = failure.error.status, kind = %failure.error.kind,
+                "an attempt failed"
+            );
+            // The caller's impatience says nothing of the target.
+            if failure.error.kind != OUT_OF_TIME {
+                health.failed(failure, Instant::now());
+            }
+        }
+    }
+    Ok(answer)
+}
+
 /// Those that have answered well enough of late; all, if those are too few.
-fn standing(app: &App, targets: Vec<EmbeddingTarget>) -> Vec<EmbeddingTarget> {
+fn standing(app: &App, accounts: &Accounts, targets: Vec<EmbeddingTarget>) -> Vec<EmbeddingTarget> {
     let now = Instant::now();
     let names = targets.iter().map(|target| (&*target.provider, &*target.name));
-    let mut ejections = app.health.ejections(names, now);
+    let mut ejections = accounts.ejections(&app.health, names, now);
     spare(&mut ejections);
     targets.into_iter().zip(ejections).filter(|(_, ejection)| ejection.is_none()).map(|(target, _)| target).collect()
 }
 
 /// The catalog has no embedding models, so only the provider knows that it does not have this one.
-fn told(target: &EmbeddingTarget, failure: &Failure) -> ApiError {
-    let mut error = ApiError::provider(&target.provider, failure);
+fn told(target: &EmbeddingTarget, account: &Account, failure: &Failure) -> ApiError {
+    let mut error = ApiError::provider(&target.provider, account.owner(), failure);
     if failure.class == Class::ModelMissing {
         error.code = Code::ModelNotFound;
         error.message = format!("{} has no embedding model `{}`", target.provider, target.name);
@@ -150,9 +185,12 @@ fn told(target: &EmbeddingTarget, failure: &Failure) -> ApiError {
     error
 }
 
-fn encode(app: &App, target: &EmbeddingTarget, request: &EmbeddingsRequest) -> ApiResult<providers::EncodedEmbeddings> {
-    let kind = app.providers.get(&target.provider).map(|provider| provider.kind);
-    let Some(kind) = kind.filter(|kind| kind.has_embeddings()) else {
+fn encode(
+    accounts: &Accounts,
+    target: &EmbeddingTarget,
+    request: &EmbeddingsRequest,
+) -> ApiResult<providers::EncodedEmbeddings> {
+    let Some(kind) = accounts.kind(&target.provider).filter(|kind| kind.has_embeddings()) else {
         let message = format!("{} has no embeddings", target.provider);
         return Err(ApiError::new(Code::NoEligibleModel, message));
     };
@@ -165,21 +203,25 @@ fn encode(app: &App, target: &EmbeddingTarget, request: &EmbeddingsRequest) -> A
     Ok(sent)
 }
 
-async fn attempt(app: &App, target: &EmbeddingTarget, body: Vec<u8>, count: usize) -> Result<Embeddings, Failure> {
-    let provider = app.providers.get(&target.provider).ok_or_else(|| Failure::new(Class::Unreachable, "unknown"))?;
-    let answer = app.client.post(provider.kind, &provider.endpoint, "/embeddings", &[], body).await?;
+async fn attempt(
+    app: &App,
+    account: &Account,
+    sent: &providers::EncodedEmbeddings,
+    count: usize,
+) -> Result<Embeddings, Failure> {
+    let answer = app.client.post(account.kind, &account.endpoint, "/embeddings", &[], sent.body.clone()).await?;
     let bytes = answer.bytes().await?;
     providers::decode_embeddings(&bytes, count).map_err(super::dispatch::garbage)
 }
 
 /// `provider/model` is taken at its word where the provider is set up. A name alone is a model that the
 /// settings list, or one whose maker the name tells.
-fn targets(app: &App, request: &EmbeddingsRequest) -> ApiResult<Vec<EmbeddingTarget>> {
+fn targets(accounts: &Accounts, request: &EmbeddingsRequest) -> ApiResult<Vec<EmbeddingTarget>> {
     let (text, param) = match &request.router.model {
         Some(model) => (Some(model.as_str()), "router_model"),
         None => (request.model.as_deref(), "model"),
     };
-    let known = |name: &str| app.providers.contains_key(name) || app.pool.has_provider(name);
+    let known = |name: &str| accounts.is_set_up(name) || accounts.pool.has_provider(name);
     let asked = parse_model(text, known).map_err(|error| ApiError::parameter(param, error.to_string()))?;
     let Some(name) = asked.model else {
         let message = "name the model, as `provider/model`: vectors of different models do not go together, \
@@ -188,14 +230,15 @@ fn targets(app: &App, request: &EmbeddingsRequest) -> ApiResult<Vec<EmbeddingTar
     };
     let target = |provider: &str, info| EmbeddingTarget { provider: provider.to_owned(), name: name.clone(), info };
     let listed = |provider: Option<&str>| {
-        let candidates = app.pool.candidates().iter().filter(|c| c.ready && provider.is_none_or(|p| *c.provider == *p));
+        let candidates =
+            accounts.pool.candidates().iter().filter(|c| c.ready && provider.is_none_or(|p| *c.provider == *p));
         let named = candidates.filter(|c| c.model.id == name || c.model.aliases.contains(&name));
         named.map(|c| target(&c.provider, Some(Arc::clone(&c.model)))).collect::<Vec<_>>()
     };
     if let Some(provider) = request.router.provider.as_deref().or(asked.provider.as_deref()) {
-        if !app.providers.contains_key(provider) {
+        if !accounts.is_set_up(provider) {
             let param = if request.router.provider.is_some() { "router_provider" } else { param };
-            return Err(not_set_up(app, provider, param));
+            return Err(not_set_up(accounts, provider, param));
         }
         let mut targets = listed(Some(provider));
         if targets.is_empty() {
@@ -205,11 +248,9 @@ fn targets(app: &App, request: &EmbeddingsRequest) -> ApiResult<Vec<EmbeddingTar
     }
     let mut targets = listed(None);
     if let Some(kind) = maker(&name).filter(|_| targets.is_empty()) {
-        let mut makers: Vec<&String> = app.providers.iter().filter(|(_, p)| p.kind == kind).map(|(n, _)| n).collect();
-        makers.sort_unstable();
-        targets.extend(makers.into_iter().map(|provider| target(provider, None)));
+        targets.extend(accounts.of_kind(kind).iter().map(|provider| target(provider, None)));
         if targets.is_empty() {
-            return Err(not_set_up(app, kind.as_str(), param));
+            return Err(not_set_up(accounts, kind.as_str(), param));
         }
     }
     if targets.is_empty() {
@@ -219,9 +260,9 @@ fn targets(app: &App, request: &EmbeddingsRequest) -> ApiResult<Vec<EmbeddingTar
     Ok(targets)
 }
 
-fn not_set_up(app: &App, provider: &str, param: &str) -> ApiError {
-    if app.pool.has_provider(provider) {
-        let message = format!("the gateway has no key for {provider}");
+fn not_set_up(accounts: &Accounts, provider: &str, param: &str) -> ApiError {
+    if accounts.pool.has_provider(provider) {
+        let message = accounts.problem(provider).unwrap_or_else(|| format!("the gateway has no key for {provider}"));
         return ApiError { provider: Some(provider.to_owned()), ..ApiError::new(Code::ProviderKeyMissing, message) };
     }
     let message = format!("there is no provider `{provider}`");

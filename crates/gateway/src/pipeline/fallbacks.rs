@@ -3,11 +3,12 @@
 
 use super::record::{Source, Warning};
 use crate::app::App;
-use tokenrouter_routing::{self as routing, Decision, Set, Target};
+use tokenrouter_routing::{self as routing, Decision, Pool, Set, Target};
 
 /// Gives a warning for each fallback that cannot take the request.
 pub(super) fn apply(
     app: &App,
+    pool: &Pool,
     set: &Set<Vec<String>>,
     request: &routing::Request,
     decision: &mut Decision,
@@ -15,7 +16,7 @@ pub(super) fn apply(
     let mut warnings = Vec::new();
     decision.targets.truncate(1);
     for name in &set.value {
-        match target(app, name, request) {
+        match target(app, pool, name, request) {
             Ok(target) if decision.targets.iter().any(|known| same(known, &target)) => {}
             Ok(target) => decision.targets.push(target),
             Err(why) => {
@@ -32,9 +33,9 @@ fn same(a: &Target, b: &Target) -> bool {
 }
 
 /// The best target that the model string stands for.
-fn target(app: &App, name: &str, request: &routing::Request) -> Result<Target, String> {
-    let asked = routing::parse_model(Some(name), |provider| app.pool.has_provider(provider))
-        .map_err(|error| error.to_string())?;
+fn target(app: &App, pool: &Pool, name: &str, request: &routing::Request) -> Result<Target, String> {
+    let asked =
+        routing::parse_model(Some(name), |provider| pool.has_provider(provider)).map_err(|error| error.to_string())?;
     let select = routing::Request {
         provider: asked.provider,
         model: asked.model,
@@ -43,6 +44,6 @@ fn target(app: &App, name: &str, request: &routing::Request) -> Result<Target, S
         model_by_rule: true,
         ..request.clone()
     };
-    let decision = routing::select(&app.pool, &select, &app.latency).map_err(|error| error.to_string())?;
+    let decision = routing::select(pool, &select, &app.latency).map_err(|error| error.to_string())?;
     decision.targets.into_iter().next().ok_or_else(|| "there is no such model".to_owned())
 }

@@ -4,6 +4,7 @@
 //! for want of money) is out as a whole, unless there is no other; of what remains, which is ejected on
 //! suspicion, none is where it would be more than half.
 
+use crate::accounts::Accounts;
 use std::time::Instant;
 use tokenrouter_routing::{Moved, Stay, Target};
 use tokenrouter_upstream::{Ejection, Health, too_many};
@@ -15,9 +16,9 @@ pub(super) struct Field<'a> {
 }
 
 impl<'a> Field<'a> {
-    pub fn of(health: &Health, targets: &'a [Target], now: Instant) -> Self {
+    pub fn of(health: &Health, accounts: &Accounts, targets: &'a [Target], now: Instant) -> Self {
         let names = targets.iter().map(|target| (&*target.provider, &*target.name));
-        let mut ejections = health.ejections(names, now);
+        let mut ejections = accounts.ejections(health, names, now);
         spare(&mut ejections);
         Self { targets, ejections }
     }

@@ -28,15 +28,14 @@ pub(super) async fn finish(
         match event {
             ModelEvent::Finished(finish) => reason = Some(finish),
             ModelEvent::Failed(error) => {
-                let failure = record.app.reported(&record.told.provider, error);
-                return Err(ApiError::provider(&record.told.provider, &failure));
+                return Err(record.failure(&record.reported(error)));
             }
             other => assembler.push(other, &mut sink),
         }
     }
     let Some(reason) = reason else {
         let truncated = dispatch::garbage(tokenrouter_providers::DecodeError::Truncated);
-        return Err(ApiError::provider(&record.told.provider, &truncated));
+        return Err(record.failure(&truncated));
     };
     assembler.end(Ending::Finished(reason), now_ms() / 1_000, &mut sink);
     let mut response = assembler.into_response();

@@ -4,6 +4,7 @@ use super::fallbacks;
 use super::field::Field;
 use super::history;
 use super::record::{Source, Warning};
+use crate::accounts::Accounts;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Code};
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokenrouter_protocol::{Item, Object, OutputValue, Part, Request, Role, TextFormat};
 use tokenrouter_routing::{
-    self as routing, AllowedModels, Decision, Effort, Forecast, LastTurn, Mode, ModelRequest, Needs, Prompt,
+    self as routing, AllowedModels, Decision, Effort, Forecast, LastTurn, Mode, ModelRequest, Needs, Pool, Prompt,
     SelectError, Target, TaskGuess, TaskInput,
 };
 use tokenrouter_upstream::Ejection;
@@ -55,6 +56,14 @@ pub(super) struct Plan {
     pub targets: Vec<Target>,
     /// A rule said what comes after the first: the order stands, whatever fails.
     pub order_stands: bool,
+    pub accounts: Arc<Accounts>,
+}
+
+/// Whose request it is: what may be chosen for it, and by which rules.
+struct Side<'a> {
+    rules: &'a routing::RoutingRules,
+    allowed: &'a Arc<AllowedModels>,
+    accounts: &'a Accounts,
 }
 
 pub(super) fn decide(
@@ -64,14 +73,16 @@ pub(super) fn decide(
     facts: &Facts,
     last_turn: Option<LastTurn>,
 ) -> ApiResult<Plan> {
-    let (plan, decision) = consider(app, &caller.rules.routing, &caller.models, request, facts, last_turn)?;
-    let decision = decision.map_err(|error| select_error(error, &plan.origins))?;
+    let accounts = &caller.accounts;
+    let side = Side { rules: &caller.rules.routing, allowed: &caller.models, accounts };
+    let (plan, decision) = consider(app, &side, request, facts, last_turn)?;
+    let decision = decision.map_err(|error| select_error(error, &plan.origins, accounts))?;
     let moved = decision.stay.as_ref().and_then(|stay| {
-        let field = Field::of(&app.health, &decision.targets, Instant::now());
+        let field = Field::of(&app.health, accounts, &decision.targets, Instant::now());
         field.moved(stay)
     });
     let mut warnings = plan.warnings;
-    let told = decision.warnings.into_iter().chain(moved);
+    let told = decision.warnings.into_iter().chain(moved).chain(accounts.problems());
     warnings.extend(told.map(|message| Warning::new(Source::Router, None, message)));
     Ok(Plan {
         mode: plan.mode,
@@ -81,6 +92,7 @@ pub(super) fn decide(
         warnings,
         targets: decision.targets,
         order_stands: plan.order_stands,
+        accounts: Arc::clone(accounts),
     })
 }
 
@@ -110,20 +122,20 @@ enum Origin {
 
 fn consider(
     app: &App,
-    rules: &routing::RoutingRules,
-    allowed: &Arc<AllowedModels>,
+    side: &Side<'_>,
     request: &Request,
     facts: &Facts,
     last_turn: Option<LastTurn>,
 ) -> ApiResult<(Considered, Result<Decision, SelectError>)> {
-    let asked = asked(app, request)?;
+    let pool = &side.accounts.pool;
+    let asked = asked(pool, request)?;
     let mode = asked.mode.unwrap_or(Mode::Balance);
     let texts: Vec<&str> = facts.user_texts.iter().map(String::as_str).collect();
     let guess: OnceCell<TaskGuess> = OnceCell::new();
     let guess_task = || *guess.get_or_init(|| recognise(request, facts));
     let recognised = || guess_task().task.as_str();
     let rule_facts = routing::Facts { input_text: &texts, metadata: &request.metadata, mode, task: &recognised };
-    let rule_plan = rules.plan(&rule_facts);
+    let rule_plan = side.rules.plan(&rule_facts);
     let guess = guess_task();
     let task = match request.metadata.get("task").and_then(Value::as_str) {
         Some(given) => given.to_owned(),
@@ -132,7 +144,7 @@ fn consider(
     let (provider_by_rule, model_by_rule) = (rule_plan.provider.is_some(), rule_plan.model.is_some());
     // A rule's model may be written as any model string: `gpt-4o:cost`, `openai/gpt-4o`.
     let ruled_model = match &rule_plan.model {
-        Some(set) => Some(parse_model(app, Some(&set.value), Origin::Rule(set.rule_id))?),
+        Some(set) => Some(parse_model(pool, Some(&set.value), Origin::Rule(set.rule_id))?),
         None => None,
     };
     let set_mode = rule_plan.mode.as_ref().map(|set| set.value);
@@ -161,15 +173,15 @@ fn consider(
         needs: needs(request, facts, guess),
         provider_by_rule,
         model_by_rule,
-        allowed: Arc::clone(allowed),
+        allowed: Arc::clone(side.allowed),
         day: crate::clock::today(),
         last_turn,
     };
-    let mut decision = routing::select(&app.pool, &select, &app.latency);
+    let mut decision = routing::select(pool, &select, &app.latency);
     let mut warnings: Vec<Warning> =
         rule_plan.warnings.into_iter().map(|w| Warning::new(Source::RoutingRule, Some(w.rule_id), w.message)).collect();
     if let (Ok(decision), Some(set)) = (&mut decision, &rule_plan.fallbacks) {
-        warnings.extend(fallbacks::apply(app, set, &select, decision));
+        warnings.extend(fallbacks::apply(app, pool, set, &select, decision));
         // The rule says where the request may go.
         decision.stay = None;
     }
@@ -180,10 +192,10 @@ fn consider(
 }
 
 /// The model string, and what `router_mode`, `router_model` and `router_provider` change of it.
-fn asked(app: &App, request: &Request) -> ApiResult<ModelRequest> {
+fn asked(pool: &Pool, request: &Request) -> ApiResult<ModelRequest> {
     let mut asked = match &request.router.model {
-        Some(model) => parse_model(app, Some(model), Origin::Caller("router_model"))?,
-        None => parse_model(app, request.model.as_deref(), Origin::Caller("model"))?,
+        Some(model) => parse_model(pool, Some(model), Origin::Caller("router_model"))?,
+        None => parse_model(pool, request.model.as_deref(), Origin::Caller("model"))?,
     };
     if let Some(provider) = &request.router.provider {
         asked.provider = Some(provider.clone());
@@ -197,8 +209,8 @@ fn asked(app: &App, request: &Request) -> ApiResult<ModelRequest> {
     Ok(asked)
 }
 
-fn parse_model(app: &App, model: Option<&str>, origin: Origin) -> ApiResult<ModelRequest> {
-    routing::parse_model(model, |name| app.pool.has_provider(name)).map_err(|error| match origin {
+fn parse_model(pool: &Pool, model: Option<&str>, origin: Origin) -> ApiResult<ModelRequest> {
+    routing::parse_model(model, |name| pool.has_provider(name)).map_err(|error| match origin {
         Origin::Caller(param) => ApiError::parameter(param, error.to_string()),
         Origin::Rule(id) => blame(Code::RoutingConflict, &error.to_string(), "model", id),
     })
@@ -293,8 +305,12 @@ pub(super) const BYTES_PER_TOKEN: usize = 4;
 /// A middling figure between what providers count for a small and for a large picture.
 pub(super) const IMAGE_TOKENS: usize = 800;
 
-fn select_error(error: SelectError, origins: &Origins) -> ApiError {
-    let message = error.to_string();
+fn select_error(error: SelectError, origins: &Origins, accounts: &Accounts) -> ApiError {
+    let problem = match &error {
+        SelectError::ProviderNotConfigured { name } => accounts.problem(name),
+        _ => None,
+    };
+    let message = problem.unwrap_or_else(|| error.to_string());
     let missing = |origin: Origin, what: &str| match origin {
         Origin::Caller(param) => {
             ApiError { param: Some(param.to_owned()), ..ApiError::new(Code::ModelNotFound, message.as_str()) }
@@ -330,23 +346,23 @@ fn select_error(error: SelectError, origins: &Origins) -> ApiError {
 pub(crate) async fn explain(app: &App, caller: &Caller, mut request: Request) -> ApiResult<Object> {
     let facts = Facts::of(&request);
     let (_, last_turn) = history::prepend_and_look(app, caller.workspace_id, &mut request).await?;
-    explained(app, &caller.rules.routing, &caller.models, &request, &facts, last_turn)
+    let side = Side { rules: &caller.rules.routing, allowed: &caller.models, accounts: &caller.accounts };
+    explained(app, &side, &request, &facts, last_turn)
 }
 
 fn explained(
     app: &App,
-    rules: &routing::RoutingRules,
-    allowed: &Arc<AllowedModels>,
+    side: &Side<'_>,
     request: &Request,
     facts: &Facts,
     last_turn: Option<LastTurn>,
 ) -> ApiResult<Object> {
-    let (considered, decision) = consider(app, rules, allowed, request, facts, last_turn)?;
-    let decision = decision.map_err(|error| select_error(error, &considered.origins))?;
-    let field = Field::of(&app.health, &decision.targets, Instant::now());
+    let (considered, decision) = consider(app, side, request, facts, last_turn)?;
+    let decision = decision.map_err(|error| select_error(error, &considered.origins, side.accounts))?;
+    let field = Field::of(&app.health, side.accounts, &decision.targets, Instant::now());
     let moved = decision.stay.as_ref().and_then(|stay| field.moved(stay));
     let mut warnings = considered.warnings;
-    let told = decision.warnings.iter().cloned().chain(moved);
+    let told = decision.warnings.iter().cloned().chain(moved).chain(side.accounts.problems());
     warnings.extend(told.map(|message| Warning::new(Source::Router, None, message)));
     let candidates: Vec<Value> =
         decision.targets.iter().enumerate().map(|(place, target)| describe(target, field.ejection(place))).collect();
@@ -378,7 +394,9 @@ pub fn dry_run(app: &App, workspace_id: i64, body: Value) -> ApiResult<Value> {
     let request = Request::parse(body)?;
     let snapshot = app.snapshot.load();
     let facts = Facts::of(&request);
-    explained(app, &snapshot.rules(workspace_id).routing, &Arc::default(), &request, &facts, None).map(Value::Object)
+    let (rules, accounts) = (&snapshot.rules(workspace_id).routing, snapshot.accounts(workspace_id));
+    let side = Side { rules, allowed: &Arc::default(), accounts };
+    explained(app, &side, &request, &facts, None).map(Value::Object)
 }
 
 fn describe(target: &Target, ejection: Option<Ejection>) -> Value {

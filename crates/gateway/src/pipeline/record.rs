@@ -7,6 +7,7 @@ use super::admission::{self, Admitted};
 use super::conversation::{self, Lease};
 use super::dispatch::Dispatched;
 use super::plan::Plan;
+use crate::accounts::Account;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::clock::now_ms;
@@ -19,10 +20,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 use tokenrouter_firewall::{Action, Tally};
-use tokenrouter_protocol::{FieldNames, Item, Object, Request, Response, Usage, new_ordered_id};
+use tokenrouter_protocol::{FieldNames, Item, Object, ProviderError, Request, Response, Usage, new_ordered_id};
 use tokenrouter_providers::{AnswerChecks, Loss};
 use tokenrouter_routing::{Catalog, Mode, Price, TokenUsage};
 use tokenrouter_store::{ConversationTurn, LedgerEntry, StoredResponse};
+use tokenrouter_upstream::Failure;
 
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -54,6 +56,9 @@ pub(super) struct Attempt {
     /// Why it was not asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
+    /// The workspace's own key that it was asked with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider_key_id: Option<i64>,
     pub latency_ms: u64,
 }
 
@@ -159,6 +164,8 @@ pub(super) struct Record {
     price: Option<Price>,
     /// Held until what was used is counted.
     pub admitted: Option<Admitted>,
+    /// With which the answer came.
+    pub account: Option<Arc<Account>>,
     pub limit_headers: Vec<(&'static str, String)>,
     /// Of the answer's text, for a request that ends before its usage is told.
     pub streamed_bytes: usize,
@@ -201,6 +208,7 @@ impl Record {
             input: Bytes::new(),
             price: None,
             admitted: None,
+            account: None,
             limit_headers: Vec::new(),
             streamed_bytes: 0,
             usage: None,
@@ -236,8 +244,9 @@ impl Record {
     }
 
     pub fn chosen(&mut self, dispatched: &Dispatched) {
-        let Dispatched { provider, name, model, losses, checks, .. } = dispatched;
+        let Dispatched { provider, name, model, losses, checks, account, .. } = dispatched;
         self.checks.clone_from(checks);
+        self.account = Some(Arc::clone(account));
         self.chose(provider, name, &model.id, model.price, losses);
     }
 
@@ -251,6 +260,20 @@ impl Record {
             .iter()
             .map(|loss| Warning::new(Source::Translation, None, format!("`{}`: {}", loss.param, loss.message)));
         self.told.warnings.extend(losses);
+    }
+
+    /// What the provider reports in the middle of its answer.
+    pub fn reported(&self, error: ProviderError) -> Failure {
+        match &self.account {
+            Some(account) => account.reported(error),
+            None => Failure::reported(error, None),
+        }
+    }
+
+    /// What the caller is told of a failure of the provider that answers.
+    pub fn failure(&self, failure: &Failure) -> ApiError {
+        let owner = self.account.as_ref().map_or("the gateway", |account| account.owner());
+        ApiError::provider(&self.told.provider, owner, failure)
     }
 
     pub fn elapsed_ms(&self) -> u64 {

@@ -216,7 +216,7 @@ impl Run {
                         return Some(Over::Ending(Ending::Finished(reason)));
                     }
                     ModelEvent::Failed(error) => {
-                        let failure = self.record.app.reported(&self.record.told.provider, error);
+                        let failure = self.record.reported(error);
                         return Some(broken(&self.record, self.asked.take(), &failure));
                     }
                     ModelEvent::Usage(usage) => {
@@ -280,7 +280,7 @@ fn broken(record: &Record, asked: Option<Asked>, failure: &Failure) -> Over {
     {
         asked.failed(failure, Instant::now());
     }
-    Over::Error(Outcome::Failed, ApiError::provider(&record.told.provider, failure))
+    Over::Error(Outcome::Failed, record.failure(failure))
 }
 
 /// Ends the response, records it, and only then lets its last event out; `out` are the events that come

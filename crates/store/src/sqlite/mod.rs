@@ -14,6 +14,7 @@ pub(crate) mod firewall_rules;
 mod gather;
 pub(crate) mod ledger;
 pub(crate) mod migrations;
+pub(crate) mod provider_keys;
 mod readers;
 pub(crate) mod responses;
 pub(crate) mod routing_rules;

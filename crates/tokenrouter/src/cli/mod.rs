@@ -5,6 +5,7 @@ mod keys;
 mod migrate;
 mod models;
 mod output;
+mod providers;
 mod requests;
 mod route;
 mod rules;
@@ -37,6 +38,9 @@ enum Command {
     /// Create, list and revoke API keys.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Add, list, test and remove workspaces' own provider keys.
+    #[command(subcommand)]
+    Providers(providers::ProvidersCommand),
     /// List the models that requests can name.
     Models(models::ModelsArgs),
     /// Show where a request would go, and why; no provider is called.
@@ -115,6 +119,7 @@ pub(crate) fn main() -> ExitCode {
             Command::Serve(args) => serve::run(args).await,
             Command::Simulator(args) => simulator::run(args).await,
             Command::Keys(command) => keys::run(command).await,
+            Command::Providers(command) => providers::run(command).await,
             Command::Models(args) => models::run(&args),
             Command::Route(args) => route::run(args).await,
             Command::Rules(command) => rules::run(command).await,

@@ -128,6 +128,8 @@ async fn simulate(
         providers.push(simulated(&model.provider, kind, address, Vec::new()));
     }
     settings.options.providers = providers;
+    // Nothing real is reached, with nobody's key.
+    settings.options.known_providers.clear();
     tell!("simulator on http://{address}");
     let task = tokio::spawn(async move {
         // The simulator outlives the gateway's last request: it is dropped with the process.
@@ -154,5 +156,6 @@ fn simulated(
         key: Some("simulated".into()),
         auth: kind.auth(),
         models,
+        simulated: true,
     }
 }

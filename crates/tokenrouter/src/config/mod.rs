@@ -6,11 +6,13 @@
 mod hosts;
 mod layers;
 mod providers;
+mod secrets;
 
 pub use layers::Layers;
+pub(crate) use secrets::read as secret;
 
 use providers::providers;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::Duration;
 use tokenrouter_gateway::{BreakerOptions, BudgetOptions, HealthOptions, Options, ProviderOptions, TimeLimits};
@@ -76,7 +78,14 @@ pub fn load(
     if let Some(database) = &flags.database {
         layers.set("database", "url", database.as_str().into(), "--database");
     }
-    let settings = settings(&layers, configured, &mut mistakes);
+    let known = providers::known(environment, &configured, &mut mistakes);
+    let mut settings = settings(&layers, configured, &mut mistakes);
+    settings.options.known_providers = known;
+    let (master_keys, place) = layers.string("vault", "master_keys");
+    match secrets::master_keys(&master_keys, environment) {
+        Ok(keys) => settings.options.master_keys = keys,
+        Err(message) => mistakes.push(Mistake { place, message }),
+    }
     if mistakes.is_empty() { Ok(settings) } else { Err(mistakes) }
 }
 
@@ -118,6 +127,8 @@ fn settings(layers: &Layers, providers: Vec<ProviderOptions>, mistakes: &mut Vec
     let bytes = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
     let options = Options {
         providers,
+        known_providers: Vec::new(),
+        master_keys: BTreeMap::new(),
         max_body_bytes: bytes(count("server", "max_body_bytes", 1_024)),
         max_answer_bytes: bytes(count("upstream", "max_answer_bytes", 1_024)),
         max_background: bytes(count("server", "max_background_responses", 0)),

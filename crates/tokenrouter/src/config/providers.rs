@@ -3,6 +3,7 @@
 use super::Mistake;
 use super::hosts::{self, HOSTS, Host};
 use super::layers::ProviderEntry;
+use super::secrets;
 use secrecy::SecretString;
 use std::collections::HashMap;
 use tokenrouter_gateway::ProviderOptions;
@@ -37,6 +38,7 @@ pub(super) fn from_environment(
             key: Some(SecretString::from(key)),
             auth: kind.auth(),
             models: Vec::new(),
+            simulated: false,
         };
         check_address(&provider, &format!("{prefix}_BASE_URL"), mistakes);
         found.push(provider);
@@ -50,8 +52,40 @@ pub(super) fn from_environment(
             key: Some(SecretString::from(key)),
             auth: host.auth,
             models: Vec::new(),
+            simulated: false,
         };
         check_address(&provider, host.address.unwrap_or(host.name), mistakes);
+        found.push(provider);
+    }
+    found
+}
+
+/// Providers that are not set up, but would be by a workspace's own key: they are known by name, and so is their
+/// address.
+pub(super) fn known(
+    environment: &HashMap<String, String>,
+    configured: &[ProviderOptions],
+    mistakes: &mut Vec<Mistake>,
+) -> Vec<ProviderOptions> {
+    let given = |name: String| environment.get(&name).map(|value| value.trim()).filter(|value| !value.is_empty());
+    let makers = FROM_ENVIRONMENT.into_iter().filter_map(|(_, kind)| {
+        let place = format!("{}_BASE_URL", kind.env_prefix()?);
+        let base_url = given(place.clone()).or(kind.default_base_url())?.to_owned();
+        Some((place, kind.as_str(), kind, kind.auth(), base_url))
+    });
+    // One without a key of its own is this machine's, which is not for a workspace to reach.
+    let hosts = HOSTS.iter().filter(|host| host.key.is_some()).filter_map(|host| {
+        let place = host.address.unwrap_or(host.name).to_owned();
+        Some((place, host.name, Kind::OpenAiCompatible, host.auth, host.address_in(environment)?))
+    });
+    let mut found = Vec::new();
+    for (place, name, kind, auth, base_url) in makers.chain(hosts) {
+        if configured.iter().any(|provider| provider.name == name) {
+            continue;
+        }
+        let (name, models) = (name.to_owned(), Vec::new());
+        let provider = ProviderOptions { name, kind, base_url, key: None, auth, models, simulated: false };
+        check_address(&provider, &place, mistakes);
         found.push(provider);
     }
     found
@@ -163,7 +197,7 @@ impl Reader<'_> {
         {
             self.mistake(error.to_string());
         }
-        Some(ProviderOptions { name: name?, kind: kind?, base_url: base_url?, key, auth, models })
+        Some(ProviderOptions { name: name?, kind: kind?, base_url: base_url?, key, auth, models, simulated: false })
     }
 
     fn auth(&mut self, kind: Kind, host: Option<&Host>) -> Auth {
@@ -180,20 +214,8 @@ impl Reader<'_> {
     }
 
     fn key(&mut self, source: &str) -> Option<SecretString> {
-        let found = if let Some(name) = source.strip_prefix("env:") {
-            self.environment.get(name).cloned().ok_or_else(|| format!("the environment has no `{name}`"))
-        } else if let Some(path) = source.strip_prefix("file:") {
-            std::fs::read_to_string(path).map_err(|error| format!("the key file `{path}` cannot be read: {error}"))
-        } else {
-            // What stands there may be a key: it is not repeated.
-            Err("`api_key` must be \"env:NAME\" or \"file:PATH\", never the key itself".to_owned())
-        };
-        match found {
-            Ok(key) if !key.trim().is_empty() => Some(SecretString::from(key.trim())),
-            Ok(_) => {
-                self.mistake("the key that `api_key` points to is empty".to_owned());
-                None
-            }
+        match secrets::read("api_key", source, self.environment) {
+            Ok(key) => Some(key),
             Err(message) => {
                 self.mistake(message);
                 None

@@ -1,0 +1,431 @@
+//! With whose key a request goes out: the workspace's own, where it has one for the provider, else the
+//! gateway's.
+//!
+//! **A workspace that has brought keys for a provider never falls back on the gateway's account there**: what
+//! its keys cannot do goes to the next target, or fails. **A key goes to the origin that it was given for and
+//! to no other.**
+
+use crate::app::{ProviderOptions, StartError};
+use crate::pool;
+use crate::vault::{Binding, Vault, VaultError};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+use tokenrouter_protocol::ProviderError;
+use tokenrouter_providers::{Auth, Kind};
+use tokenrouter_routing::Pool;
+use tokenrouter_store::ProviderKeyRow;
+use tokenrouter_upstream::{Ejection, Endpoint, Failure, Health};
+
+/// What keys are bound to where the simulator stands in a provider's place: its port changes with every start.
+const SIMULATOR: &str = "simulator";
+
+/// A provider's address, and a key for it.
+pub(crate) struct Account {
+    /// What health knows it by. The gateway's has the provider's name; a workspace's own has a name of its own, so
+    /// that a key which is refused is nobody else's trouble.
+    pub scope: Arc<str>,
+    pub kind: Kind,
+    pub endpoint: Endpoint,
+    /// Of a workspace's own key.
+    pub key_id: Option<i64>,
+    weight: u32,
+}
+
+impl Account {
+    /// What the provider reported inside an answer, without the key for it.
+    pub fn reported(&self, mut error: ProviderError) -> Failure {
+        self.endpoint.redact(&mut error.message);
+        Failure::reported(error, None)
+    }
+
+    /// Whose key it is, for errors.
+    pub fn owner(&self) -> &'static str {
+        if self.key_id.is_some() { "the workspace" } else { "the gateway" }
+    }
+}
+
+/// Where a provider is reached.
+struct Provider {
+    kind: Kind,
+    auth: Auth,
+    address: Endpoint,
+    /// What a key for it is bound to.
+    origin: String,
+    simulated: bool,
+    /// The gateway's own; none where the provider is known, but not set up.
+    account: Option<Arc<Account>>,
+}
+
+impl Provider {
+    fn new(options: &ProviderOptions, is_set_up: bool) -> Result<Self, StartError> {
+        let wrong = |source| StartError::Endpoint { name: options.name.clone(), source };
+        let endpoint = |key| Endpoint::with_auth(options.kind, options.auth, &options.base_url, key).map_err(wrong);
+        let address = endpoint(None)?;
+        let account = if is_set_up {
+            let endpoint = endpoint(options.key.as_ref())?;
+            let (scope, kind) = (options.name.as_str().into(), options.kind);
+            Some(Arc::new(Account { scope, kind, endpoint, key_id: None, weight: 1 }))
+        } else {
+            None
+        };
+        let simulated = options.simulated;
+        let origin = if simulated { SIMULATOR.to_owned() } else { address.origin() };
+        Ok(Self { kind: options.kind, auth: options.auth, address, origin, simulated, account })
+    }
+}
+
+/// The providers of the settings, and those that are known and may be set up by a workspace's own key.
+pub(crate) struct Providers {
+    by_name: HashMap<String, Provider>,
+    set_up: Vec<ProviderOptions>,
+    known: Vec<ProviderOptions>,
+    pool: Arc<Pool>,
+    pub vault: Vault,
+}
+
+/// Why a workspace's own key is of no use.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyProblem {
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// Callers are told no hosts.
+    #[error("it was given for another host than the provider is at now: give the key anew")]
+    Moved,
+    #[error("there is no such provider any more")]
+    NoProvider,
+    #[error("the key holds characters that no HTTP header can carry")]
+    Unsendable,
+}
+
+impl Providers {
+    /// # Errors
+    /// When a provider's address is not one.
+    pub fn new(set_up: Vec<ProviderOptions>, known: Vec<ProviderOptions>, vault: Vault) -> Result<Self, StartError> {
+        let mut by_name = HashMap::new();
+        for options in &known {
+            by_name.insert(options.name.clone(), Provider::new(options, false)?);
+        }
+        for options in &set_up {
+            by_name.insert(options.name.clone(), Provider::new(options, true)?);
+        }
+        let pool = Arc::new(pool::build(set_up.iter().map(|options| (options, true))));
+        Ok(Self { by_name, set_up, known, pool, vault })
+    }
+
+    /// What a key for this provider would be bound to; none where there is no such provider.
+    pub fn origin(&self, provider: &str) -> Option<&str> {
+        self.by_name.get(provider).map(|provider| provider.origin.as_str())
+    }
+
+    /// In order.
+    pub fn names(&self) -> BTreeSet<&str> {
+        self.by_name.keys().map(String::as_str).collect()
+    }
+
+    /// The account that a stored key stands for.
+    pub fn account(&self, row: &ProviderKeyRow) -> Result<Account, KeyProblem> {
+        let provider = self.by_name.get(&row.provider).ok_or(KeyProblem::NoProvider)?;
+        if row.origin != provider.origin {
+            return Err(KeyProblem::Moved);
+        }
+        let key = self.vault.open(&Binding::of(row), &row.sealed)?;
+        let endpoint = provider.address.with_key(provider.auth, &key).map_err(|_| KeyProblem::Unsendable)?;
+        let scope = format!("{}#{}", row.provider, row.id).into();
+        Ok(Account { scope, kind: provider.kind, endpoint, key_id: Some(row.id), weight: row.weight })
+    }
+
+    pub fn kind(&self, provider: &str) -> Option<Kind> {
+        self.by_name.get(provider).map(|provider| provider.kind)
+    }
+
+    /// In the simulator's place a key that was given for the real provider is not missed.
+    fn is_simulated(&self, provider: &str) -> bool {
+        self.by_name.get(provider).is_some_and(|provider| provider.simulated)
+    }
+}
+
+/// A workspace's own keys for one provider.
+#[derive(Default)]
+struct Own {
+    accounts: Vec<Arc<Account>>,
+    /// Of the first that is of no use.
+    problem: Option<String>,
+    turn: AtomicUsize,
+}
+
+/// A stored key that is of no use, for the log.
+pub(crate) struct Useless {
+    pub workspace_id: i64,
+    pub key_id: i64,
+    pub provider: String,
+    pub problem: KeyProblem,
+}
+
+/// The accounts of one workspace, and the models that it can have with them.
+pub(crate) struct Accounts {
+    pub pool: Arc<Pool>,
+    providers: Arc<Providers>,
+    own: BTreeMap<String, Own>,
+}
+
+impl Accounts {
+    /// For a workspace without keys of its own.
+    pub fn of_the_gateway(providers: &Arc<Providers>) -> Self {
+        Self { pool: Arc::clone(&providers.pool), providers: Arc::clone(providers), own: BTreeMap::new() }
+    }
+
+    /// Of all workspaces that have keys, and the keys that are of no use.
+    pub fn of_workspaces(
+        providers: &Arc<Providers>,
+        rows: &[ProviderKeyRow],
+    ) -> (HashMap<i64, Arc<Self>>, Vec<Useless>) {
+        let mut own: HashMap<i64, BTreeMap<String, Own>> = HashMap::new();
+        let mut useless = Vec::new();
+        for row in rows {
+            let account = providers.account(row);
+            if providers.is_simulated(&row.provider) && matches!(account, Err(KeyProblem::Moved)) {
+                continue;
+            }
+            let keys = own.entry(row.workspace_id).or_default().entry(row.provider.clone()).or_default();
+            match account {
+                Ok(account) => keys.accounts.push(Arc::new(account)),
+                Err(problem) => {
+                    keys.problem.get_or_insert_with(|| format!("key {}: {problem}", row.id));
+                    let (workspace_id, key_id, provider) = (row.workspace_id, row.id, row.provider.clone());
+                    useless.push(Useless { workspace_id, key_id, provider, problem });
+                }
+            }
+        }
+        // Most workspaces have keys for the same few providers, and so the same models.
+        let mut pools: HashMap<BTreeMap<String, bool>, Arc<Pool>> = HashMap::new();
+        let accounts = own.into_iter().map(|(workspace_id, own)| {
+            let ready: BTreeMap<String, bool> =
+                own.iter().map(|(provider, own)| (provider.clone(), !own.accounts.is_empty())).collect();
+            let pool = pools.entry(ready).or_insert_with_key(|ready| Arc::new(pool_of(providers, ready)));
+            let pool = Arc::clone(pool);
+            (workspace_id, Arc::new(Self { pool, providers: Arc::clone(providers), own }))
+        });
+        (accounts.collect(), useless)
+    }
+
+    /// Those that a request to this provider may go out with; none where it is not set up for the workspace.
+    pub fn of(&self, provider: &str) -> &[Arc<Account>] {
+        match self.own.get(provider) {
+            Some(own) => &own.accounts,
+            None => self.providers.by_name.get(provider).map_or(&[], |provider| provider.account.as_slice()),
+        }
+    }
+
+    pub fn is_set_up(&self, provider: &str) -> bool {
+        !self.of(provider).is_empty()
+    }
+
+    pub fn kind(&self, provider: &str) -> Option<Kind> {
+        self.providers.kind(provider)
+    }
+
+    /// Those of a kind that are set up, in order.
+    pub fn of_kind(&self, kind: Kind) -> Vec<String> {
+        let names = self.providers.names().into_iter();
+        names.filter(|name| self.kind(name) == Some(kind) && self.is_set_up(name)).map(str::to_owned).collect()
+    }
+
+    /// Why a provider is not set up though the workspace has a key for it.
+    pub fn problem(&self, provider: &str) -> Option<String> {
+        let own = self.own.get(provider).filter(|own| own.accounts.is_empty())?;
+        let why = own.problem.as_deref()?;
+        Some(format!("the workspace's own key for {provider} cannot be used: {why}"))
+    }
+
+    pub fn problems(&self) -> impl Iterator<Item = String> {
+        self.own.keys().filter_map(|provider| self.problem(provider))
+    }
+
+    /// Why each target, a provider's name and a model's, should not be asked now with any key.
+    pub fn ejections<'t>(
+        &self,
+        health: &Health,
+        targets: impl Iterator<Item = (&'t str, &'t str)>,
+        now: Instant,
+    ) -> Vec<Option<Ejection>> {
+        let targets: Vec<_> = targets.map(|(provider, model)| (self.of(provider), model)).collect();
+        let names =
+            targets.iter().flat_map(|(accounts, model)| accounts.iter().map(move |account| (&*account.scope, *model)));
+        let mut ejections = health.ejections(names, now).into_iter();
+        let of_target = |(accounts, _): &(&[Arc<Account>], &str)| {
+            let of_keys: Vec<_> = ejections.by_ref().take(accounts.len()).collect();
+            let all: Option<Vec<Ejection>> = of_keys.into_iter().collect();
+            all?.into_iter().min_by_key(|ejection| ejection.retry_in)
+        };
+        targets.iter().map(of_target).collect()
+    }
+
+    /// The account for the next attempt, by the keys' weights: one that health has nothing against, if there is
+    /// one; none where all have been `refused`.
+    pub fn pick(
+        &self,
+        health: &Health,
+        provider: &str,
+        model: &str,
+        refused: &[&str],
+        now: Instant,
+    ) -> Option<Arc<Account>> {
+        let all = self.of(provider);
+        let ejections = health.ejections(all.iter().map(|account| (&*account.scope, model)), now);
+        let stands = |(account, ejection): &(&Arc<Account>, Option<Ejection>)| {
+            ejection.is_none() && !refused.contains(&&*account.scope)
+        };
+        let mut standing: Vec<&Arc<Account>> =
+            all.iter().zip(ejections).filter(stands).map(|(account, _)| account).collect();
+        if standing.is_empty() && !all.iter().any(|account| refused.contains(&&*account.scope)) {
+            standing.extend(all);
+        }
+        let turn = self.own.get(provider).map_or(0, |own| own.turn.fetch_add(1, Ordering::Relaxed));
+        in_turn(&standing, turn).map(Arc::clone)
+    }
+}
+
+/// Each in its turn, as often as its weight says.
+fn in_turn<'a>(accounts: &[&'a Arc<Account>], turn: usize) -> Option<&'a Arc<Account>> {
+    let weight = |account: &Account| usize::try_from(account.weight).unwrap_or(1).max(1);
+    let total: usize = accounts.iter().map(|account| weight(account)).sum();
+    let mut left = turn.checked_rem(total)?;
+    for account in accounts {
+        let weight = weight(account);
+        if left < weight {
+            return Some(account);
+        }
+        left -= weight;
+    }
+    None
+}
+
+/// The gateway's candidates, with what own keys add (true) or take away (false).
+fn pool_of(providers: &Providers, ready: &BTreeMap<String, bool>) -> Pool {
+    let set_up = providers.set_up.iter().map(|options| (options, ready.get(&options.name).copied().unwrap_or(true)));
+    let is_set_up = |name: &str| providers.set_up.iter().any(|options| options.name == name);
+    let brought = providers.known.iter().filter(|options| !is_set_up(&options.name));
+    let brought = brought.filter_map(|options| ready.get(&options.name).map(|ready| (options, *ready)));
+    pool::build(set_up.chain(brought))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vault::MasterKey;
+    use secrecy::SecretString;
+    use std::time::Duration;
+    use tokenrouter_store::SealedKey;
+    use tokenrouter_upstream::{BreakerOptions, BudgetOptions, Class, HealthOptions};
+
+    fn options(name: &str, base_url: &str) -> ProviderOptions {
+        let kind = Kind::parse(name).unwrap();
+        let (name, base_url) = (name.to_owned(), base_url.to_owned());
+        let key = Some(SecretString::from("sk-the-gateways"));
+        ProviderOptions { name, kind, base_url, key, auth: kind.auth(), models: Vec::new(), simulated: false }
+    }
+
+    fn providers() -> Arc<Providers> {
+        let master = MasterKey::parse(&"07".repeat(32).into()).unwrap();
+        let vault = Vault::new(&BTreeMap::from([(1, master)]));
+        let known = vec![ProviderOptions { key: None, ..options("mistral", "https://api.mistral.ai/v1") }];
+        Arc::new(Providers::new(vec![options("openai", "https://api.openai.com/v1")], known, vault).unwrap())
+    }
+
+    fn row(providers: &Providers, workspace_id: i64, provider: &str, id: i64, weight: u32) -> ProviderKeyRow {
+        let origin = providers.origin(provider).unwrap().to_owned();
+        let binding = Binding { workspace_id, provider, id, origin: &origin };
+        let sealed = providers.vault.seal(&binding, &format!("sk-own-{id}").into()).unwrap();
+        let (provider, name, last4) = (provider.to_owned(), String::new(), String::new());
+        let (user_id, created_at_ms, updated_at_ms) = (1, 0, 0);
+        ProviderKeyRow {
+            id,
+            workspace_id,
+            user_id,
+            provider,
+            name,
+            origin,
+            weight,
+            last4,
+            sealed,
+            created_at_ms,
+            updated_at_ms,
+        }
+    }
+
+    fn health() -> Arc<Health> {
+        let second = Duration::from_secs(1);
+        let breaker = BreakerOptions { window: second, min_requests: 5, failure_percent: 50, open: second };
+        let budget = BudgetOptions { percent: 20, floor: 10 };
+        Arc::new(Health::new(HealthOptions { breaker, budget, refused: Duration::from_secs(60) }, Instant::now()))
+    }
+
+    fn is_ready(accounts: &Accounts, provider: &str) -> bool {
+        accounts.pool.candidates().iter().any(|c| *c.provider == *provider && c.ready)
+    }
+
+    #[test]
+    fn own_keys_take_the_place_of_the_gateways_and_add_providers_for_their_workspace_alone() {
+        let providers = providers();
+        let rows = [row(&providers, 1, "openai", 1, 1), row(&providers, 1, "mistral", 2, 1)];
+        let (accounts, useless) = Accounts::of_workspaces(&providers, &rows);
+        assert!(useless.is_empty() && accounts.len() == 1);
+        let own = &accounts[&1];
+        assert_eq!(own.of("openai").iter().map(|a| a.key_id).collect::<Vec<_>>(), [Some(1)]);
+        assert!(is_ready(own, "mistral") && is_ready(own, "openai") && own.is_set_up("mistral"));
+        let others = Accounts::of_the_gateway(&providers);
+        assert_eq!(others.of("openai").iter().map(|a| a.key_id).collect::<Vec<_>>(), [None]);
+        assert!(!is_ready(&others, "mistral") && is_ready(&others, "openai") && !others.is_set_up("mistral"));
+    }
+
+    #[test]
+    fn keys_take_turns_by_weight_and_one_that_is_refused_leaves_them_to_the_rest() {
+        let (providers, health, now) = (providers(), health(), Instant::now());
+        let rows = [row(&providers, 1, "openai", 1, 3), row(&providers, 1, "openai", 2, 1)];
+        let (accounts, _) = Accounts::of_workspaces(&providers, &rows);
+        let own = &accounts[&1];
+        let pick = |refused: &[&str]| own.pick(&health, "openai", "m", refused, now).and_then(|a| a.key_id);
+        let picked: Vec<_> = (0..8).filter_map(|_| pick(&[])).collect();
+        assert_eq!(picked.iter().filter(|id| **id == 1).count(), 6);
+        let scopes: Vec<Arc<str>> = own.of("openai").iter().map(|a| Arc::clone(&a.scope)).collect();
+        assert_eq!(pick(&[&scopes[0]]), Some(2));
+        assert_eq!(pick(&[&scopes[0], &scopes[1]]), None);
+        let refuse = |scope: &Arc<str>| {
+            health.ask(Arc::clone(scope), "m", now).failed(&Failure::new(Class::Auth, "x"), now);
+        };
+        let ejected = |accounts: &Accounts| accounts.ejections(&health, [("openai", "m")].into_iter(), now)[0];
+        refuse(&scopes[0]);
+        assert_eq!((0..4).filter_map(|_| pick(&[])).collect::<Vec<_>>(), [2; 4]);
+        assert!(ejected(own).is_none());
+        refuse(&scopes[1]);
+        assert!(ejected(own).is_some());
+        let gateways = Accounts::of_the_gateway(&providers);
+        assert!(ejected(&gateways).is_none(), "the gateway's own account is another");
+        assert!(pick(&[]).is_some(), "health alone leaves nobody without a key");
+    }
+
+    #[test]
+    fn a_key_of_no_use_is_told_and_the_gateways_is_not_taken_instead() {
+        let providers = providers();
+        let mut moved = row(&providers, 1, "openai", 1, 1);
+        moved.origin = "https://old.test:443".to_owned();
+        let mut changed = row(&providers, 2, "openai", 2, 1);
+        changed.sealed = SealedKey { master_key_version: 9, ..changed.sealed };
+        let mut gone = row(&providers, 3, "openai", 3, 1);
+        gone.provider = "gone".to_owned();
+        let (accounts, useless) = Accounts::of_workspaces(&providers, &[moved, changed, gone]);
+        let problems: Vec<_> = useless.into_iter().map(|useless| useless.problem).collect();
+        assert_eq!(
+            problems,
+            [KeyProblem::Moved, KeyProblem::Vault(VaultError::UnknownVersion(9)), KeyProblem::NoProvider]
+        );
+        for workspace in [1, 2] {
+            let own = &accounts[&workspace];
+            assert!(own.of("openai").is_empty() && !is_ready(own, "openai"));
+            assert!(own.problem("openai").unwrap().contains("cannot be used"));
+        }
+        assert!(accounts[&3].is_set_up("openai"));
+    }
+}
