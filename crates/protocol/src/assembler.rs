@@ -44,10 +44,12 @@ enum Content {
         extra: crate::Object,
         arguments: String,
     },
-    /// Whether it is a custom tool's call.
-    Other {
-        custom: bool,
+    /// A custom tool's call, without its input.
+    Custom {
+        object: crate::Object,
+        input: String,
     },
+    Other,
 }
 
 struct OpenPart {
@@ -294,31 +296,20 @@ impl Assembler {
                 });
                 (id, item, Content::FunctionCall { call_id, name, extra, arguments: String::new() })
             }
-            ItemStart::Other(object) => {
+            ItemStart::Other(mut object) => {
                 let id = object.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-                let custom = object.get("type").is_some_and(|kind| kind == "custom_tool_call");
-                (id, Item::Other(object), Content::Other { custom })
+                if object.get("type").is_some_and(|kind| kind == "custom_tool_call") {
+                    object.insert("input".to_owned(), "".into());
+                    object.insert("status".to_owned(), ItemStatus::InProgress.as_str().into());
+                    (id, Item::Other(object.clone()), Content::Custom { object, input: String::new() })
+                } else {
+                    (id, Item::Other(object), Content::Other)
+                }
             }
         };
         self.response.output.push(item.clone());
         self.items.push(OpenItem { key, id: id.into(), output_index, content, done: false });
-        let item = Box::new(begun(item));
-        self.emit("response.output_item.added", Body::Item { output_index, item }, out);
-        if let Some(index) = self.items.len().checked_sub(1) {
-            self.tell_input(index, "response.custom_tool_call_input.delta", "delta", out);
-        }
-    }
-
-    /// What a custom tool is called with, which comes whole.
-    fn tell_input(&mut self, index: usize, kind: &'static str, name: &'static str, out: &mut Vec<ResponseEvent>) {
-        let item = &self.items[index];
-        let Content::Other { custom: true } = item.content else { return };
-        let Item::Other(object) = &self.response.output[item.output_index as usize] else { return };
-        let text = object.get("input").and_then(Value::as_str).unwrap_or_default().to_owned();
-        if name != "delta" || !text.is_empty() {
-            let body = Body::Text { place: place(item, 0), name, text };
-            self.emit(kind, body, out);
-        }
+        self.emit("response.output_item.added", Body::Item { output_index, item: Box::new(item) }, out);
     }
 
     fn delta(&mut self, key: u32, field: Field, text: String, out: &mut Vec<ResponseEvent>) {
@@ -332,6 +323,18 @@ impl Assembler {
                     if !text.is_empty() {
                         let body = Body::Text { place, name: "delta", text };
                         self.emit("response.function_call_arguments.delta", body, out);
+                    }
+                }
+                return;
+            }
+            Field::Input => {
+                let item = &mut self.items[index];
+                let place = place(item, 0);
+                if let Content::Custom { input, .. } = &mut item.content {
+                    input.push_str(&text);
+                    if !text.is_empty() {
+                        let body = Body::Text { place, name: "delta", text };
+                        self.emit("response.custom_tool_call_input.delta", body, out);
                     }
                 }
                 return;
@@ -430,12 +433,15 @@ impl Assembler {
                 }
                 &[]
             }
-            Content::Other { .. } => {
+            Content::Custom { input, .. } => {
                 if !end.incomplete {
-                    self.tell_input(index, "response.custom_tool_call_input.done", "input", out);
+                    let (text, place) = (input.clone(), place(&self.items[index], 0));
+                    let body = Body::Text { place, name: "input", text };
+                    self.emit("response.custom_tool_call_input.done", body, out);
                 }
                 &[]
             }
+            Content::Other => &[],
         };
         for kind in kinds {
             let count = parts_of(&mut self.items[index], *kind).map_or(0, |parts| parts.len());
@@ -471,22 +477,17 @@ impl Assembler {
                 status,
                 extra: extra.clone(),
             }),
-            Content::Other { .. } => self.response.output[output_index as usize].clone(),
+            Content::Custom { object, input } => {
+                let mut object = object.clone();
+                object.insert("input".to_owned(), input.as_str().into());
+                object.insert("status".to_owned(), status.as_str().into());
+                Item::Other(object)
+            }
+            Content::Other => self.response.output[output_index as usize].clone(),
         };
         self.response.output[output_index as usize] = finished.clone();
         self.emit("response.output_item.done", Body::Item { output_index, item: Box::new(finished) }, out);
     }
-}
-
-/// An item as it is told of first: a custom tool's call without its input.
-fn begun(mut item: Item) -> Item {
-    if let Item::Other(object) = &mut item
-        && object.get("type").is_some_and(|kind| kind == "custom_tool_call")
-    {
-        object.insert("input".to_owned(), "".into());
-        object.insert("status".to_owned(), "in_progress".into());
-    }
-    item
 }
 
 fn place(item: &OpenItem, at: usize) -> Place {

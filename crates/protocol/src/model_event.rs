@@ -19,6 +19,8 @@ pub enum Field {
     ReasoningSummary(u32),
     ReasoningText(u32),
     Arguments,
+    /// What a custom tool is called with.
+    Input,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -32,7 +34,8 @@ pub enum ItemStart {
         /// The group of tools that the tool belongs to.
         namespace: Option<String>,
     },
-    /// An item of a kind that only the provider knows, as it came, whole.
+    /// An item of a kind that only the provider knows, as it came, whole; but for the `input` of a
+    /// `custom_tool_call`, which comes in deltas.
     Other(Object),
 }
 

@@ -168,3 +168,35 @@ proptest! {
         prop_assert_eq!(json["input_tokens"].as_u64().unwrap(), a + b + c);
     }
 }
+
+#[test]
+fn what_a_custom_tool_is_called_with_is_told_as_it_comes() {
+    let call = json!({"type": "custom_tool_call", "id": "ctc_1", "call_id": "c", "name": "shell"});
+    let Value::Object(call) = call else { panic!("no object") };
+    let input = |text: &str| ModelEvent::Delta { key: 0, field: Field::Input, text: text.into() };
+    let start = ModelEvent::ItemStarted { key: 0, item: ItemStart::Other(call) };
+    let done = |incomplete| ModelEvent::ItemDone { key: 0, end: ItemEnd { incomplete, encrypted_content: None } };
+    let told = assemble(vec![start.clone(), input("ls "), input("-l"), done(false)], FinishReason::Completed);
+    let kinds: Vec<&str> = told[2..].iter().map(|event| event["type"].as_str().unwrap()).collect();
+    assert_eq!(
+        kinds,
+        [
+            "response.output_item.added",
+            "response.custom_tool_call_input.delta",
+            "response.custom_tool_call_input.delta",
+            "response.custom_tool_call_input.done",
+            "response.output_item.done",
+            "response.completed",
+        ]
+    );
+    assert_eq!((&told[2]["item"]["input"], &told[2]["item"]["status"]), (&json!(""), &json!("in_progress")));
+    assert_eq!(
+        (&told[3]["delta"], &told[4]["delta"], &told[5]["input"]),
+        (&json!("ls "), &json!("-l"), &json!("ls -l"))
+    );
+    assert_eq!((&told[6]["item"]["input"], &told[6]["item"]["status"]), (&json!("ls -l"), &json!("completed")));
+    // One that is cut is told as far as it came, and has no `done`.
+    let told = assemble(vec![start, input("ls"), done(true)], FinishReason::MaxOutputTokens);
+    assert_eq!(told[4]["type"], "response.output_item.done");
+    assert_eq!((&told[4]["item"]["input"], &told[4]["item"]["status"]), (&json!("ls"), &json!("incomplete")));
+}

@@ -12,6 +12,7 @@
 mod answer_check;
 mod anthropic;
 mod chat;
+mod custom_call;
 mod decode;
 mod embeddings;
 mod encode;

@@ -4,15 +4,13 @@
 //! namespace's. What the model then calls is given back as what the caller offered, and yesterday's calls are
 //! told in the same names, so that a conversation's bytes stay the same from turn to turn.
 
+use crate::custom_call::{INPUT, InputReader};
 use crate::encode::{Context, EncodeError};
 use serde_json::{Value, json};
 use tokenrouter_protocol::{
-    FunctionCall, FunctionTool, Item, ItemEnd, ItemStart, ItemStatus, ModelEvent, Object, Request, Tool, ToolChoice,
+    Field, FunctionCall, FunctionTool, Item, ItemStart, ItemStatus, ModelEvent, Object, Request, Tool, ToolChoice,
     new_id,
 };
-
-/// The one parameter of a custom tool's function.
-const INPUT: &str = "input";
 
 /// A tool as the provider is offered it, and as the caller knows it.
 #[derive(Clone, Debug)]
@@ -244,10 +242,10 @@ fn lower_item(item: &mut Item, i: usize) -> Result<(), EncodeError> {
     Ok(())
 }
 
-/// Gives the calls of custom tools back as what they are: a call goes on whole, when it has ended.
+/// Gives the calls of custom tools back as what they are.
 #[derive(Default)]
 pub(crate) struct CustomCalls {
-    open: Vec<(u32, Object, String)>,
+    open: Vec<(u32, InputReader)>,
 }
 
 impl CustomCalls {
@@ -269,70 +267,31 @@ impl CustomCalls {
                     if let Some(namespace) = namespace {
                         object.insert("namespace".to_owned(), namespace.into());
                     }
-                    self.open.push((key, object, String::new()));
+                    self.open.push((key, InputReader::default()));
+                    out.push(ModelEvent::ItemStarted { key, item: ItemStart::Other(object) });
                 }
-                ModelEvent::Delta { key, ref text, .. } => match self.open.iter_mut().find(|(open, ..)| *open == key) {
-                    Some((.., arguments)) => arguments.push_str(text),
-                    None => out.push(event),
+                ModelEvent::Delta { key, field, text } => match self.open.iter_mut().find(|(open, _)| *open == key) {
+                    Some((_, reader)) => add(key, out, |input| reader.push(&text, input)),
+                    None => out.push(ModelEvent::Delta { key, field, text }),
                 },
-                ModelEvent::ItemDone { key, end } => match self.open.iter().position(|(open, ..)| *open == key) {
-                    Some(at) => {
-                        let (_, object, arguments) = self.open.remove(at);
-                        whole(key, object, &arguments, end, out);
+                ModelEvent::ItemDone { key, end } => {
+                    if let Some(at) = self.open.iter().position(|(open, _)| *open == key) {
+                        let (_, reader) = self.open.remove(at);
+                        add(key, out, |input| reader.finish(end.incomplete, input));
                     }
-                    None => out.push(ModelEvent::ItemDone { key, end }),
-                },
+                    out.push(ModelEvent::ItemDone { key, end });
+                }
                 event => out.push(event),
             }
         }
     }
 }
 
-fn whole(key: u32, mut object: Object, arguments: &str, end: ItemEnd, out: &mut Vec<ModelEvent>) {
-    let status = if end.incomplete { "incomplete" } else { "completed" };
-    object.insert(INPUT.to_owned(), input(arguments, end.incomplete).into());
-    object.insert("status".to_owned(), status.into());
-    out.push(ModelEvent::ItemStarted { key, item: ItemStart::Other(object) });
-    out.push(ModelEvent::ItemDone { key, end });
-}
-
-/// The text of a custom tool's call. What the model wrote in another form is the text itself.
-fn input(arguments: &str, cut: bool) -> String {
-    let parsed = |json: &str| match serde_json::from_str::<Value>(json) {
-        Ok(Value::Object(mut object)) => match object.shift_remove(INPUT) {
-            Some(Value::String(text)) => Some(text),
-            _ => None,
-        },
-        _ => None,
-    };
-    if let Some(text) = parsed(arguments) {
-        return text;
-    }
-    if cut {
-        // An escape that was cut in two is at most twelve bytes long.
-        let ends = (0..=arguments.len()).rev().filter(|at| arguments.is_char_boundary(*at)).take(13);
-        return ends.filter_map(|at| parsed(&format!("{}\"}}", &arguments[..at]))).next().unwrap_or_default();
-    }
-    arguments.to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn trap_20_a_custom_tools_text_is_found_in_whatever_the_model_wrote() {
-        assert_eq!(input(r#"{"input":"a \"b\"\n日本"}"#, false), "a \"b\"\n日本");
-        assert_eq!(input("print(1)", false), "print(1)");
-        assert_eq!(input(r#"{"code":"x"}"#, false), r#"{"code":"x"}"#);
-        assert_eq!(input("", false), "");
-        for (cut, wanted) in [
-            (r#"{"input":"ab\"#, "ab"),
-            (r#"{"input":"ab\ud83d\ude"#, "ab"),
-            (r#"{"input":"ab"#, "ab"),
-            (r#"{"inp"#, ""),
-        ] {
-            assert_eq!(input(cut, true), wanted, "{cut}");
-        }
+/// Gives what is added to a call's input, if anything is.
+fn add(key: u32, out: &mut Vec<ModelEvent>, read: impl FnOnce(&mut String)) {
+    let mut text = String::new();
+    read(&mut text);
+    if !text.is_empty() {
+        out.push(ModelEvent::Delta { key, field: Field::Input, text });
     }
 }

@@ -54,8 +54,11 @@ impl Replay {
                 started[name] = json!([]);
             }
         }
-        if started["arguments"].is_string() {
-            started["arguments"] = json!("");
+        let custom = item["type"] == "custom_tool_call";
+        for name in ["arguments", "input"] {
+            if started[name].is_string() && (custom || name == "arguments") {
+                started[name] = json!("");
+            }
         }
         if started["status"].is_string() {
             started["status"] = json!("in_progress");
@@ -81,6 +84,16 @@ impl Replay {
             self.at("response.function_call_arguments.delta", &place, json!({ "delta": arguments }));
             if item["status"] == "completed" {
                 self.at("response.function_call_arguments.done", &place, json!({ "arguments": arguments }));
+            }
+        }
+        if custom {
+            let place = json!({ "item_id": id, "output_index": output_index });
+            let input = &item["input"];
+            if input.as_str().is_some_and(|input| !input.is_empty()) {
+                self.at("response.custom_tool_call_input.delta", &place, json!({ "delta": input }));
+            }
+            if item["status"] == "completed" {
+                self.at("response.custom_tool_call_input.done", &place, json!({ "input": input }));
             }
         }
         self.emit("response.output_item.done", json!({ "output_index": output_index, "item": item }));

@@ -413,6 +413,7 @@ fn same_list(a: Field, b: Field) -> bool {
         Field::ReasoningSummary(_) => 1,
         Field::ReasoningText(_) => 2,
         Field::Arguments => 3,
+        Field::Input => 4,
     };
     list(a) == list(b)
 }

@@ -81,11 +81,21 @@ fn start(key: u32, item: &Value, translation: &Translation, out: &mut Vec<ModelE
             namespace: item["namespace"].as_str().map(str::to_owned),
         },
         _ => match item {
-            Value::Object(object) => ItemStart::Other(object.clone()),
+            Value::Object(object) => {
+                let mut object = object.clone();
+                if is_custom_call(item) {
+                    object.shift_remove("input");
+                }
+                ItemStart::Other(object)
+            }
             _ => return,
         },
     };
     out.push(ModelEvent::ItemStarted { key, item });
+}
+
+fn is_custom_call(item: &Value) -> bool {
+    item["type"] == "custom_tool_call"
 }
 
 /// What of an item has been given out: of each text how many bytes, and where annotations stood.
@@ -132,6 +142,9 @@ fn content(key: u32, item: &Value, given: &Given, out: &mut Vec<ModelEvent>) {
     }
     if item["type"] == "function_call" {
         delta(Field::Arguments, text(&item["arguments"]));
+    }
+    if is_custom_call(item) {
+        delta(Field::Input, text(&item["input"]));
     }
     for (part, value) in (0..).zip(item["content"].as_array().into_iter().flatten()) {
         let told = given.annotations.iter().filter(|known| **known == part).count();
@@ -190,7 +203,10 @@ impl Stream {
             "response.output_item.added" => {
                 self.unnumbered |= !event["output_index"].is_u64();
                 // What only OpenAI knows is given on when it is whole.
-                if matches!(text(&event["item"]["type"]), "message" | "reasoning" | "function_call") {
+                if matches!(
+                    text(&event["item"]["type"]),
+                    "message" | "reasoning" | "function_call" | "custom_tool_call"
+                ) {
                     self.open.push(Open { key, given: Given::default() });
                     start(key, &event["item"], translation, out);
                 }
@@ -204,6 +220,7 @@ impl Stream {
                 self.delta(key, Field::ReasoningText(number(&event["content_index"])), &event, out);
             }
             "response.function_call_arguments.delta" => self.delta(key, Field::Arguments, &event, out),
+            "response.custom_tool_call_input.delta" => self.delta(key, Field::Input, &event, out),
             "response.output_text.annotation.added" => {
                 let part = number(&event["content_index"]);
                 if let Some(given) = self.given(key) {
