@@ -25,7 +25,7 @@ RUST_SOURCES := Cargo.toml Cargo.lock $(shell find crates migrations -name '*.rs
 PYTHON_SOURCES := pyproject.toml $(shell find python -name '*.py' -o -name 'py.typed' 2>/dev/null)
 
 .PHONY: help setup build build-ci test test-format test-lint test-rust test-types test-python \
-	demo demo-model test-model bench soak fuzz deny clean
+	demo demo-model test-model bench soak kills streams fuzz deny clean
 
 help: ## What there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -85,6 +85,12 @@ bench: build ## Measure the gateway beside nginx (installs nginx by apt)
 
 soak: setup build ## Half an hour of mixed faults: nothing lost, held or grown (SOAK='--minutes 2' for less)
 	TOKENROUTER_BIN=$(CURDIR)/target/release/tokenrouter $(BIN)/python benches/soak.py $(SOAK)
+
+kills: setup build ## Killed a hundred times under load: what callers saw complete is in the ledger, once (KILLS='--times 5' for less)
+	TOKENROUTER_BIN=$(CURDIR)/target/release/tokenrouter $(BIN)/python benches/kills.py $(KILLS)
+
+streams: setup build ## Ten thousand streams at once, and what each costs in memory (STREAMS='--streams 100' for less)
+	TOKENROUTER_BIN=$(CURDIR)/target/release/tokenrouter $(BIN)/python benches/streams.py $(STREAMS)
 
 fuzz: ## Fuzz one target: make fuzz TARGET=stream SECONDS=60 (needs a nightly compiler)
 	@rustup run nightly rustc --version >/dev/null 2>&1 || { \
