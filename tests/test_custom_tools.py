@@ -10,7 +10,8 @@ from response_stream import events
 
 SHELL = {"type": "custom", "name": "shell", "description": "Runs a command"}
 CALL = "Please call shell with uptime"
-PIECES = ["anthropic/claude-sonnet-4-5", "mistral/mistral-large-latest", "deepseek/deepseek-chat"]
+# Mistral sends its calls whole.
+PIECES = ["anthropic/claude-sonnet-4-5", "deepseek/deepseek-chat"]
 
 
 def inputs(stream: list[dict[str, Any]]) -> list[str]:
@@ -31,7 +32,7 @@ def test_a_firewall_masks_an_input_that_comes_in_pieces(api: httpx.Client) -> No
         "pattern": "uptime", "action": "mask", "replacement": "***",
     }  # fmt: skip
     assert api.post("/v1/firewall-rules", json=rule).status_code == 201
-    for model in (*PIECES, "openai/gpt-4o"):
+    for model in (*PIECES, "mistral/mistral-large-latest", "openai/gpt-4o"):
         body = {"model": model, "input": CALL, "tools": [SHELL]}
         stream = events(api, **body)
         assert "".join(inputs(stream)) == "***"
