@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,8 @@ def test_a_budget_of_one_dollar_is_not_passed_by_a_thousand_at_once(
         [own] = [k for k in api.get("/v1/api-keys").json()["data"] if k["name"] == "limited"]
         spent = usage[str(own["id"])]["cost_nano_usd"]
         assert spent == sum(round(a.json()["tokenrouter"]["cost_usd"] * 1e9) for a in answers if a.status_code == 200)
-        assert 900_000_000 < spent <= 1_000_000_000
+        # The estimate is a quarter above what the simulator counts: so much is spent if all are reserved for first.
+        assert 750_000_000 < spent <= 1_000_000_000
     assert gateway.stop() == 0
     again = start_gateway(environment={"TOKENROUTER_BOOTSTRAP_KEY": gateway.key})
     with again.http(key) as limited:
@@ -167,3 +169,103 @@ def test_the_command_line_sets_limits(gateway: gp.Gateway) -> None:
     with gateway.http(ended.stdout.strip()) as limited:
         assert limited.post("/v1/responses", json=BODY).status_code == 200
         check_error(limited.post("/v1/responses", json=BODY), 429, "rate_limit_error", "rate_limit_exceeded")
+
+
+LONG = {"model": "gpt-4o-mini", "input": "word " * 800, "max_output_tokens": 50}
+
+
+def leave(client: httpx.Client, body: dict[str, Any]) -> None:
+    with pytest.raises(httpx.TimeoutException):
+        client.post("/v1/responses", json=body, timeout=0.7)
+
+
+def newest(api: httpx.Client, outcome: str) -> dict[str, Any]:
+    """The request that ended last, once it is in the ledger."""
+
+    def entries() -> list[dict[str, Any]]:
+        data: list[dict[str, Any]] = api.get(f"/v1/requests?outcome={outcome}").json()["data"]
+        return data
+
+    gp.until(lambda: bool(entries()), f"a request that was {outcome}")
+    return entries()[0]
+
+
+def test_what_a_caller_who_left_is_likely_to_have_used_is_counted_also_after_a_restart(
+    start_gateway: Callable[..., gp.Gateway],
+) -> None:
+    gateway = start_gateway()
+    simulator = gp.Simulator(gateway.process.wait_for(r"simulator on (http://127\.0\.0\.1:\d+)"))
+    simulator.fault(provider="openai", delay_ms=3000)
+    with gateway.http() as api:
+        key = make(api, monthly_tokens=1500)
+        with gateway.http(key) as limited:
+            leave(limited, LONG)
+            entry = newest(api, "cancelled")
+            assert (entry["provider"], entry["model"]) == ("openai", "gpt-4o-mini")
+            assert entry["usage_estimated"] and entry["input_tokens"] > 900 and entry["output_tokens"] <= 50
+            assert entry["cost_nano_usd"] > 0
+            check_error(limited.post("/v1/responses", json=LONG), 429, "rate_limit_error", "monthly_quota_exceeded")
+            assert limited.post("/v1/responses", json=BODY).status_code == 200
+        assert not newest(api, "completed")["usage_estimated"]
+    assert gateway.stop() == 0
+    again = start_gateway(environment={"TOKENROUTER_BOOTSTRAP_KEY": gateway.key})
+    with again.http(key) as limited:
+        check_error(limited.post("/v1/responses", json=LONG), 429, "rate_limit_error", "monthly_quota_exceeded")
+        assert limited.post("/v1/responses", json=BODY).status_code == 200
+
+
+def test_what_a_cut_stream_wrote_is_counted_and_not_what_it_said_at_its_beginning(
+    faulty: tuple[httpx.Client, gp.Simulator], standalone: tuple[gp.Gateway, gp.Simulator]
+) -> None:
+    _, simulator = faulty
+    body = {"model": "anthropic/claude-sonnet-4-5", "input": "Tell me a story", "stream": True}
+    with standalone[0].http(standalone[0].new_workspace()) as api:
+        whole = api.post("/v1/responses", json=body).text
+        assert "usage_estimated" not in whole
+        # Half of the stream: its usage so far is that of `message_start`.
+        simulator.fault(provider="anthropic", cut_after_bytes=1500)
+        cut = api.post("/v1/responses", json=body).text
+        [failed] = [json.loads(line[6:]) for line in cut.splitlines() if line.startswith('data: {"type":"response.fa')]
+        deltas = [json.loads(line[6:]) for line in cut.splitlines() if '"response.output_text.delta"' in line]
+        text = "".join(delta["delta"] for delta in deltas if "delta" in delta)
+        response = failed["response"]
+        assert len(text) > 40 and response["tokenrouter"]["usage_estimated"] is True
+        assert response["usage"]["output_tokens"] == -(-len(text.encode()) // 4) > 1
+        entry = newest(api, "failed")
+        assert entry["usage_estimated"] and entry["output_tokens"] == response["usage"]["output_tokens"]
+        assert entry["cost_usd"] == response["tokenrouter"]["cost_usd"] > 0
+
+
+def test_a_budget_takes_the_best_target_that_fits_into_it(gateway: gp.Gateway, api: httpx.Client) -> None:
+    action = {"set_model": "openai/gpt-4o", "fallbacks": ["openai/gpt-4o-mini"]}
+    rule = {"name": "the better first", "match_json": {"mode": "quality"}, "action_json": action}
+    assert api.post("/v1/routing-rules", json=rule).status_code == 201
+    body = {"model": "auto:quality", "input": "Good morning", "max_output_tokens": 1000}
+    assert api.post("/v1/responses", json=body).json()["model"] == "gpt-4o"
+    with gateway.http(make(api, monthly_budget_usd=0.002)) as limited:
+        told = limited.post("/v1/responses", json=body).json()["tokenrouter"]
+        assert told["model"] == "gpt-4o-mini" and 0 < told["cost_usd"] <= 0.002
+        [warning] = told["warnings"]
+        assert "openai/gpt-4o is left out" in warning["message"]
+        answer = limited.post("/v1/responses", json=body | {"model": "openai/gpt-4o"})
+        check_error(answer, 429, "rate_limit_error", "budget_exceeded")
+        assert limited.post("/v1/responses", json=body | {"model": "auto"}).status_code == 200
+
+
+def test_what_is_not_sold_at_the_standard_price_has_no_known_cost(gateway: gp.Gateway, api: httpx.Client) -> None:
+    fast: dict[str, Any] = {"model": "anthropic/claude-sonnet-4-5", "max_tokens": 50, "speed": "fast"}
+    fast["messages"] = [{"role": "user", "content": "Hi"}]
+    priority = BODY | {"service_tier": "priority"}
+    told = api.post("/v1/responses", json=priority).json()["tokenrouter"]
+    assert told["cost_usd"] is None and "`service_tier`" in told["warnings"][-1]["message"]
+    assert api.post("/v1/messages", json=fast).status_code == 200
+    assert api.get("/v1/usage").json()["total"]["unpriced_requests"] == 2
+    assert api.post("/v1/responses", json=BODY | {"service_tier": "default"}).json()["tokenrouter"]["cost_usd"] > 0
+    with gateway.http(make(api, monthly_budget_usd=5)) as limited:
+        answer = limited.post("/v1/responses", json=priority)
+        check_error(answer, 403, "authorization_error", "model_not_allowed", "service_tier")
+        answer = limited.post("/v1/messages", json=fast)
+        assert answer.status_code == 403 and "speed" in answer.text
+        # Elsewhere it is not sent, and the standard price holds.
+        answer = limited.post("/v1/responses", json=priority | {"model": "auto"})
+        assert answer.status_code == 200 and answer.json()["tokenrouter"]["provider"] != "openai"

@@ -29,6 +29,7 @@ pub fn request_json(entry: &LedgerEntry) -> Value {
         "cache_write_tokens": entry.cache_write_tokens,
         "output_tokens": entry.output_tokens,
         "reasoning_tokens": entry.reasoning_tokens,
+        "usage_estimated": entry.usage_is_estimate,
         "cost_nano_usd": entry.cost_nano_usd,
         "cost_usd": entry.cost_nano_usd.and_then(|cost| u64::try_from(cost).ok()).map(usd),
     })

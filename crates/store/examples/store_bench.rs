@@ -145,6 +145,9 @@ fn record(workspace_id: i64, number: u64, load: Load) -> (LedgerEntry, Option<St
         output_tokens: 250,
         reasoning_tokens: 0,
         cost_nano_usd: Some(168_000),
+        usage_is_estimate: false,
+        charged_tokens: 0,
+        charged_nano_usd: 0,
         decision_json: r#"{"attempts":[{"provider":"openai","model":"gpt-4o-mini","outcome":"ok","latency_ms":11}],"routing_rules":[],"firewall":[]}"#.into(),
     };
     (entry, response)

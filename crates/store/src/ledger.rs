@@ -30,6 +30,11 @@ pub struct LedgerEntry {
     pub reasoning_tokens: u64,
     /// Billionths of a US dollar; `None` where the price is not known.
     pub cost_nano_usd: Option<i64>,
+    /// The answer was cut, or its provider told no usage: tokens and cost are what they are likely to be.
+    pub usage_is_estimate: bool,
+    /// What is counted against limits: also where the cost is not known.
+    pub charged_tokens: u64,
+    pub charged_nano_usd: u64,
     /// Why it went so, as JSON: attempts, rules that matched, firewall hits.
     pub decision_json: String,
 }

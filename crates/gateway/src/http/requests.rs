@@ -16,7 +16,7 @@ use std::sync::Arc;
 use tokenrouter_store::LedgerEntry;
 
 const MOST: u32 = 1_000;
-const COLUMNS: [&str; 21] = [
+const COLUMNS: [&str; 22] = [
     "id",
     "created_at",
     "key_id",
@@ -36,6 +36,7 @@ const COLUMNS: [&str; 21] = [
     "cache_write_tokens",
     "output_tokens",
     "reasoning_tokens",
+    "usage_estimated",
     "cost_nano_usd",
     "cost_usd",
 ];

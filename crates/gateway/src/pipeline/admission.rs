@@ -1,52 +1,21 @@
 //! Between stages 6 and 7: what the request may come to is held against its key's limits.
 
+use super::embeddings::EmbeddingTarget;
 use super::estimate::prompt_tokens;
 use super::plan::BYTES_PER_TOKEN;
-use super::record::{Record, tokens};
+use super::record::Record;
+use super::spending::estimate;
+use super::told::{Source, Warning};
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Code};
-use crate::limits::{Amount, Permit};
-use tokenrouter_protocol::{EmbeddingsInput, EmbeddingsRequest, Request, Usage};
-use tokenrouter_routing::{ModelInfo, Price, Target};
+use crate::limits::{Amount, Holder};
+use tokenrouter_protocol::{EmbeddingsInput, EmbeddingsRequest, Request};
+use tokenrouter_routing::Target;
 use tokenrouter_store::KeyLimits;
 
-/// Where neither the request nor the catalog says how long an answer may be.
-const USUAL_OUTPUT: u64 = 4_096;
-
-/// A request that was taken in.
-pub(super) struct Admitted {
-    permit: Permit,
-    input_tokens: u64,
-}
-
-impl Admitted {
-    pub fn reserve_for(&mut self, target: &Target, request: &Request) -> ApiResult<()> {
-        self.permit.change(estimate(target, request, self.input_tokens))
-    }
-
-    /// What was used by a request that ended before its provider told.
-    pub fn guess(&self, streamed_bytes: usize) -> Usage {
-        let output = u64::try_from(streamed_bytes.div_ceil(BYTES_PER_TOKEN)).unwrap_or(u64::MAX);
-        Usage { uncached_input: self.input_tokens, output, ..Usage::default() }
-    }
-
-    pub fn settle(self, used: Amount) {
-        self.permit.settle(used);
-    }
-}
-
-pub(super) fn amount(price: Option<&Price>, usage: &Usage) -> Amount {
-    let cost_nano_usd = price.map_or(0, |price| price.cost(&tokens(usage)));
-    Amount { tokens: usage.total(), cost_nano_usd }
-}
-
-fn estimate(target: &Target, request: &Request, input_tokens: u64) -> Amount {
-    let known = Some(target.model.max_output_tokens).filter(|most| *most > 0);
-    let output = request.max_output_tokens.or(known).unwrap_or(USUAL_OUTPUT);
-    let usage = Usage { uncached_input: input_tokens, output, ..Usage::default() };
-    amount(target.model.price.as_ref(), &usage)
-}
-
+/// Takes the request in with the first target that fits its limits, and leaves out those that do not fit the
+/// month's.
+///
 /// # Errors
 /// 429 for a limit that would be passed; 403 where a price must be known and is not.
 pub(super) fn admit(
@@ -55,49 +24,85 @@ pub(super) fn admit(
     targets: &mut Vec<Target>,
     request: &Request,
 ) -> ApiResult<()> {
-    if caller.limits == KeyLimits::default() {
-        return Ok(());
-    }
-    if caller.limits.monthly_budget_nano_usd.is_some() {
-        targets.retain(|target| target.model.price.is_some());
-    }
-    let first = targets.first().ok_or_else(unpriced)?;
     let input_tokens = u64::try_from(prompt_tokens(request)?).unwrap_or(u64::MAX);
-    take_in(record, caller, estimate(first, request, input_tokens), input_tokens)
+    record.spending.input_tokens = input_tokens;
+    if has_budget(caller) {
+        let mut repriced_by = None;
+        targets.retain(|target| {
+            let kind = caller.accounts.kind(&target.provider);
+            let field = kind.and_then(|kind| tokenrouter_providers::repriced_by(kind, request));
+            repriced_by = repriced_by.or(field);
+            target.model.price.is_some() && field.is_none()
+        });
+        if targets.is_empty() {
+            return Err(unpriced(repriced_by.map(|field| request.names.of(field))));
+        }
+    }
+    let amounts: Vec<Amount> = targets.iter().map(|target| estimate(target, request, input_tokens)).collect();
+    take_in(record, caller, &amounts, targets, |target| format!("{}/{}", target.provider, target.name))
 }
 
+/// The same for embeddings.
+///
 /// # Errors
 /// As [`admit`].
 pub(super) fn admit_embeddings(
     record: &mut Record,
     caller: &Caller,
-    model: Option<&ModelInfo>,
+    targets: &mut Vec<EmbeddingTarget>,
     request: &EmbeddingsRequest,
 ) -> ApiResult<()> {
-    if caller.limits == KeyLimits::default() {
-        return Ok(());
-    }
-    let price = model.and_then(|model| model.price);
-    if caller.limits.monthly_budget_nano_usd.is_some() && price.is_none() {
-        return Err(unpriced());
-    }
     let input = match &request.input {
         EmbeddingsInput::Texts(texts) => texts.iter().map(|text| text.len().div_ceil(BYTES_PER_TOKEN)).sum(),
         EmbeddingsInput::Tokens(lists) => lists.iter().map(Vec::len).sum::<usize>(),
     };
     let input_tokens = u64::try_from(input).unwrap_or(u64::MAX);
-    let usage = Usage { uncached_input: input_tokens, ..Usage::default() };
-    take_in(record, caller, amount(price.as_ref(), &usage), input_tokens)
+    record.spending.input_tokens = input_tokens;
+    if has_budget(caller) {
+        targets.retain(|target| target.price().is_some());
+        if targets.is_empty() {
+            return Err(unpriced(None));
+        }
+    }
+    let amounts: Vec<Amount> = targets.iter().map(|target| target.amount(input_tokens)).collect();
+    take_in(record, caller, &amounts, targets, |target| format!("{}/{}", target.provider, target.name))
 }
 
-fn take_in(record: &mut Record, caller: &Caller, amount: Amount, input_tokens: u64) -> ApiResult<()> {
-    let permit = record.app.limits.admit(caller.key_id, caller.limits, amount)?;
+fn has_budget(caller: &Caller) -> bool {
+    caller.limits.monthly_budget_nano_usd.is_some()
+}
+
+fn take_in<T>(
+    record: &mut Record,
+    caller: &Caller,
+    amounts: &[Amount],
+    targets: &mut Vec<T>,
+    name: impl Fn(&T) -> String,
+) -> ApiResult<()> {
+    if caller.limits == KeyLimits::default() || targets.is_empty() {
+        return Ok(());
+    }
+    let (permit, fits) = record.app.limits.admit(&[(Holder::Key(caller.key_id), caller.limits)], amounts)?;
     record.limit_headers.clone_from(&permit.headers);
-    record.admitted = Some(Admitted { permit, input_tokens });
+    record.permit = Some(permit);
+    if let (Some(false), Some(best)) = (fits.first(), targets.first()) {
+        let message = format!("{} is left out: it may come to more than what is left of a month's limit", name(best));
+        record.told.warnings.push(Warning::new(Source::Router, None, message));
+    }
+    let mut fits = fits.into_iter();
+    targets.retain(|_| fits.next().unwrap_or(false));
     Ok(())
 }
 
-fn unpriced() -> ApiError {
-    let message = "this API key has a budget, and the price of this model is not known: it could not be counted";
-    ApiError { param: Some("model".to_owned()), ..ApiError::new(Code::ModelNotAllowed, message) }
+/// `sold_otherwise`: the field that asks for what has no price in the catalog.
+fn unpriced(sold_otherwise: Option<String>) -> ApiError {
+    let (param, what) = match sold_otherwise {
+        Some(field) => {
+            let what = format!("what `{field}` makes of the price is not known");
+            (field, what)
+        }
+        None => ("model".to_owned(), "the price of this model is not known".to_owned()),
+    };
+    let message = format!("there is a budget to keep, and {what}: the request could not be counted");
+    ApiError { param: Some(param), ..ApiError::new(Code::ModelNotAllowed, message) }
 }

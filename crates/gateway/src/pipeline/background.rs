@@ -385,6 +385,10 @@ fn failed(key_id: i64, mut stored: StoredResponse) -> Result<(LedgerEntry, Store
         output_tokens: 0,
         reasoning_tokens: 0,
         cost_nano_usd: None,
+        // Whether it was sent, and what of it was used, went with the gateway.
+        usage_is_estimate: false,
+        charged_tokens: 0,
+        charged_nano_usd: 0,
         decision_json: told.to_string(),
     };
     Ok((entry, stored))

@@ -5,7 +5,9 @@
 
 use super::field::Field;
 use super::plan::Plan;
-use super::record::{Attempt, Record};
+use super::record::Record;
+use super::spending::{Sale, estimate};
+use super::told::Attempt;
 use crate::accounts::{Account, Accounts};
 use crate::app::App;
 use crate::error::{ApiError, ApiResult, Code};
@@ -21,6 +23,7 @@ pub(super) struct Dispatched {
     pub model: Arc<ModelInfo>,
     /// The model's name as it was sent.
     pub name: Arc<str>,
+    pub sale: Sale,
     pub losses: Vec<Loss>,
     pub checks: AnswerChecks,
     pub account: Arc<Account>,
@@ -67,7 +70,7 @@ pub(super) async fn dispatch(app: &App, plan: &Plan, request: &Request, record: 
             tell_ejected(record, ejected, ejection);
         }
         let Some(account) = order.account(app, &plan.accounts, (place, target)) else { continue };
-        if let Err(error) = record.reserve_for(target, request) {
+        if let Err(error) = record.reserve(estimate(target, request, record.spending.input_tokens)) {
             last = error;
             continue;
         }
@@ -83,6 +86,9 @@ pub(super) async fn dispatch(app: &App, plan: &Plan, request: &Request, record: 
             break;
         }
         asked += order.asks(place);
+        let repriced_by = tokenrouter_providers::repriced_by(account.kind, request);
+        let sale = Sale { price: target.model.price, repriced_by };
+        record.asks(target, sale, request);
         let started = Instant::now();
         let mut health = app.health.ask(Arc::clone(&account.scope), Arc::clone(&target.name), started);
         let result = before(record.deadline, attempt(app, &account, &encoded, request.stream)).await;
@@ -113,6 +119,7 @@ pub(super) async fn dispatch(app: &App, plan: &Plan, request: &Request, record: 
                     provider: target.provider.to_string(),
                     model: Arc::clone(&target.model),
                     name: Arc::clone(&target.name),
+                    sale,
                     losses: encoded.1.warnings,
                     checks: encoded.1.checks,
                     account,
@@ -130,6 +137,7 @@ pub(super) async fn dispatch(app: &App, plan: &Plan, request: &Request, record: 
                     // The caller's impatience says nothing of the target.
                     break;
                 }
+                record.spending.failed();
                 health.failed(&failure, Instant::now());
                 if !failure.class.try_next() {
                     break;

@@ -6,19 +6,22 @@
 use super::background::{abandoned, stopped};
 use super::dispatch::{OUT_OF_TIME, before};
 use super::field::spare;
-use super::record::{Attempt, Outcome, Record};
+use super::record::{Outcome, Record};
+use super::spending::{Sale, amount};
+use super::told::Attempt;
 use super::{admission, screen};
 use crate::accounts::{Account, Accounts};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Code};
+use crate::limits::Amount;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Instant;
 use tokenrouter_firewall::Scope;
-use tokenrouter_protocol::{EmbeddingsInput, EmbeddingsRequest, Item, Message, Part, Request, Role};
+use tokenrouter_protocol::{EmbeddingsInput, EmbeddingsRequest, Item, Message, Part, Request, Role, Usage};
 use tokenrouter_providers::{self as providers, Embeddings, Kind};
-use tokenrouter_routing::{ModelInfo, parse_model};
+use tokenrouter_routing::{ModelInfo, Price, parse_model};
 use tokenrouter_upstream::{Class, Failure};
 
 /// What the caller gets, and what the router tells of it.
@@ -29,12 +32,24 @@ pub(crate) struct Embedded {
     pub tokenrouter: Value,
 }
 
-struct EmbeddingTarget {
-    provider: String,
+pub(super) struct EmbeddingTarget {
+    pub provider: String,
     /// As it is sent.
-    name: String,
+    pub name: String,
     /// What the settings know of the model.
     info: Option<Arc<ModelInfo>>,
+}
+
+impl EmbeddingTarget {
+    pub fn price(&self) -> Option<Price> {
+        self.info.as_ref().and_then(|info| info.price)
+    }
+
+    /// What a prompt of this length comes to.
+    pub fn amount(&self, input_tokens: u64) -> Amount {
+        let usage = Usage { uncached_input: input_tokens, ..Usage::default() };
+        amount(self.price().as_ref(), &usage)
+    }
 }
 
 /// # Errors
@@ -70,7 +85,7 @@ async fn road(app: &App, caller: &Caller, record: &mut Record, request: &mut Emb
     }
     record.told.confidence = 1.0;
     screen_input(caller, record, request)?;
-    admission::admit_embeddings(record, caller, targets.first().and_then(|t| t.info.as_deref()), request)?;
+    admission::admit_embeddings(record, caller, &mut targets, request)?;
     let mut last = ApiError::new(Code::NoEligibleModel, "there is no target to send this request to");
     let accounts = &caller.accounts;
     let targets = standing(app, accounts, targets);
@@ -83,6 +98,10 @@ async fn road(app: &App, caller: &Caller, record: &mut Record, request: &mut Emb
                 continue;
             }
         };
+        if let Err(error) = record.reserve(target.amount(record.spending.input_tokens)) {
+            last = error;
+            continue;
+        }
         let mut refused: Vec<Arc<Account>> = Vec::new();
         while let Some(account) = account(app, accounts, target, &refused) {
             if !record.told.attempts.is_empty() && !app.health.retry(Instant::now()) {
@@ -90,9 +109,12 @@ async fn road(app: &App, caller: &Caller, record: &mut Record, request: &mut Emb
             }
             match ask(app, record, target, &account, &sent, request.input.count()).await? {
                 Ok(embeddings) => {
-                    let price = target.info.as_ref().and_then(|info| info.price);
-                    record.chose(&target.provider, &target.name, &target.name, price, &sent.warnings);
-                    record.usage = embeddings.usage;
+                    let sale = Sale { price: target.price(), repriced_by: None };
+                    record.chose(&target.provider, &target.name, &target.name, sale, &sent.warnings);
+                    if let Some(usage) = embeddings.usage {
+                        record.spending.tells(usage);
+                    }
+                    record.spending.is_whole();
                     let tokenrouter = record.told_at_the_end();
                     record.settle(Outcome::Completed, None, None).await?;
                     let (provider, model) = (target.provider.clone(), target.name.clone());
@@ -132,6 +154,7 @@ async fn ask(
     sent: &providers::EncodedEmbeddings,
     count: usize,
 ) -> ApiResult<Result<Embeddings, Failure>> {
+    record.spending.asks_for_embeddings(&target.provider, &target.name, target.price());
     let started = Instant::now();
     let health = app.health.ask(Arc::clone(&account.scope), &*target.name, started);
     let mut cut = Some(app.cut.subscribe());
@@ -158,6 +181,7 @@ async fn ask(
             );
             // The caller's impatience says nothing of the target.
             if failure.error.kind != OUT_OF_TIME {
+                record.spending.failed();
                 health.failed(failure, Instant::now());
             }
         }

@@ -35,8 +35,21 @@ pub(super) fn prompt_tokens(request: &Request) -> ApiResult<usize> {
     Ok(bytes.div_ceil(BYTES_PER_TOKEN) + TOKENS_PER_ITEM * request.input.len())
 }
 
+/// How long it is as JSON, which is not kept.
 fn json_len(value: &impl serde::Serialize) -> ApiResult<usize> {
-    serde_json::to_string(value).map(|json| json.len()).map_err(|e| ApiError::internal(&e))
+    struct Length(usize);
+    impl std::io::Write for Length {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut length = Length(0);
+    serde_json::to_writer(&mut length, value).map_err(|e| ApiError::internal(&e))?;
+    Ok(length.0)
 }
 
 fn item_bytes(item: &Item) -> ApiResult<usize> {

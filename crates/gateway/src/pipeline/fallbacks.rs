@@ -1,7 +1,7 @@
 //! What a routing rule's `fallbacks` make of the order of targets: the chosen one, then those that the
 //! rule names, then nothing. A rule that says where a request may go says it for all of its attempts.
 
-use super::record::{Source, Warning};
+use super::told::{Source, Warning};
 use crate::app::App;
 use tokenrouter_routing::{self as routing, Decision, Pool, Set, Target};
 

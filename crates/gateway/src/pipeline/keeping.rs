@@ -4,7 +4,8 @@
 //! What breaks one is told in a warning, since the answer may be of use all the same; to a caller that wants
 //! nothing lost it is an error, in a stream at its end.
 
-use super::record::{Record, Source, Warning};
+use super::record::Record;
+use super::told::{Source, Warning};
 use crate::error::{ApiError, ApiResult, Code};
 use tokenrouter_protocol::Item;
 

@@ -16,15 +16,17 @@ mod plain;
 mod plan;
 mod record;
 mod screen;
+mod spending;
 mod stream;
+mod told;
 mod walk;
 
 pub(crate) use embeddings::embed;
 pub(crate) use estimate::estimate_input_tokens;
 pub use plan::dry_run;
 pub(crate) use plan::explain;
-pub(crate) use record::usd;
 pub(crate) use stream::{EventCodec, ResponseStream};
+pub(crate) use told::usd;
 
 use crate::app::App;
 use crate::auth::Caller;

@@ -18,10 +18,7 @@ pub(super) async fn finish(
     assembler.keep_events(false);
     let mut sink = Vec::new();
     // What the answer cost is owed though it be blocked.
-    record.usage = events.iter().rev().find_map(|event| match event {
-        ModelEvent::Usage(usage) => Some(*usage),
-        _ => None,
-    });
+    record.spending.whole(&events);
     let screened = screen.whole(events, &mut record.tally).map_err(|blocked| blocked_error(&blocked))?;
     let mut reason = None;
     for event in screened {

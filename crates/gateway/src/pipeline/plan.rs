@@ -3,7 +3,7 @@
 use super::fallbacks;
 use super::field::Field;
 use super::history;
-use super::record::{Source, Warning};
+use super::told::{Source, Warning};
 use crate::accounts::Accounts;
 use crate::app::App;
 use crate::auth::Caller;
@@ -409,7 +409,7 @@ fn describe(target: &Target, ejection: Option<Ejection>) -> Value {
             "reason": ejection.reason.as_str(),
             "retry_in_ms": u64::try_from(ejection.retry_in.as_millis()).unwrap_or(u64::MAX),
         })),
-        "estimated_cost_usd": target.estimated_cost_nano_usd.map(super::record::usd),
+        "estimated_cost_usd": target.estimated_cost_nano_usd.map(super::told::usd),
         "estimated_latency_ms": target.estimated_ms.round(),
     })
 }

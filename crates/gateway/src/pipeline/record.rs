@@ -1,118 +1,31 @@
-//! Stage 9, and what is gathered on the way to it: what the router did, for the caller
-//! (`response.tokenrouter`, contract §6) and for the ledger.
+//! Stage 9, and what is gathered on the way to it: a request under way, from its beginning to its entry in
+//! the ledger. What it tells is in [`Told`], what it used in [`Spending`].
 //!
 //! **A record is settled exactly once**, also when the caller goes away: then dropping it does it.
 
-use super::admission::{self, Admitted};
 use super::conversation::{self, Lease};
 use super::dispatch::Dispatched;
 use super::plan::Plan;
+use super::spending::{Sale, Spending};
+use super::told::{Source, Told, Warning, metadata, usd};
 use crate::accounts::Account;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::clock::now_ms;
 use crate::error::{ApiError, ApiResult, Code};
+use crate::limits::{Amount, Permit};
 use crate::metrics::Hit;
 use bytes::Bytes;
-use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
-use tokenrouter_firewall::{Action, Tally};
-use tokenrouter_protocol::{FieldNames, Item, Object, ProviderError, Request, Response, Usage, new_ordered_id};
+use tokenrouter_firewall::Tally;
+use tokenrouter_protocol::{FieldNames, Item, Object, ProviderError, Request, Response, new_ordered_id};
 use tokenrouter_providers::{AnswerChecks, Loss};
-use tokenrouter_routing::{Catalog, Mode, Price, TokenUsage};
+use tokenrouter_routing::{LatencyView, Mode, Target};
 use tokenrouter_store::{ConversationTurn, LedgerEntry, StoredResponse};
 use tokenrouter_upstream::Failure;
-
-#[derive(Clone, Copy, Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Source {
-    RoutingRule,
-    Firewall,
-    Router,
-    Translation,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Warning {
-    pub source: Source,
-    pub rule_id: Option<i64>,
-    pub message: String,
-}
-
-impl Warning {
-    pub fn new(source: Source, rule_id: Option<i64>, message: impl Into<String>) -> Self {
-        Self { source, rule_id, message: message.into() }
-    }
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Attempt {
-    pub provider: String,
-    pub model: String,
-    pub outcome: &'static str,
-    /// Why it was not asked.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<&'static str>,
-    /// The workspace's own key that it was asked with.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub provider_key_id: Option<i64>,
-    pub latency_ms: u64,
-}
-
-#[derive(Clone, Debug, Serialize)]
-struct FirewallHit {
-    rule_id: i64,
-    action: &'static str,
-    scope: &'static str,
-    matches: u64,
-}
-
-/// `response.tokenrouter`.
-#[derive(Clone, Debug, Default, Serialize)]
-pub(super) struct Told {
-    pub request_id: String,
-    pub provider: String,
-    pub model: String,
-    pub mode: &'static str,
-    pub task: String,
-    pub confidence: f32,
-    pub warnings: Vec<Warning>,
-    pub routing_rules: Vec<i64>,
-    firewall: Vec<FirewallHit>,
-    pub attempts: Vec<Attempt>,
-    /// Null while it is not known, and when the model's price is not.
-    cost_usd: Option<f64>,
-    latency_ms: u64,
-}
-
-/// What goes into the ledger as the decision: what the caller was told, and the price that the cost was
-/// computed from.
-#[derive(Serialize)]
-struct DecisionRecord<'a> {
-    #[serde(flatten)]
-    told: &'a Told,
-    /// Null: not known.
-    price: Option<PriceRecord<'a>>,
-}
-
-/// Pico-dollars a token, as they hold for a prompt of this length.
-#[derive(Serialize)]
-struct PriceRecord<'a> {
-    input_pico_usd: u64,
-    output_pico_usd: u64,
-    cache_read_pico_usd: u64,
-    cache_write_pico_usd: u64,
-    catalog_date: &'a str,
-}
-
-/// Dollars, for a person or a program to read; sums are kept in whole nano-dollars.
-#[allow(clippy::cast_precision_loss)]
-pub(crate) fn usd(nano_usd: u64) -> f64 {
-    nano_usd as f64 / 1e9
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -161,15 +74,12 @@ pub(super) struct Record {
     /// What the conversation gets when the response is complete: its input, then its output.
     turn: Vec<Item>,
     input: Bytes,
-    price: Option<Price>,
     /// Held until what was used is counted.
-    pub admitted: Option<Admitted>,
+    pub permit: Option<Permit>,
     /// With which the answer came.
     pub account: Option<Arc<Account>>,
     pub limit_headers: Vec<(&'static str, String)>,
-    /// Of the answer's text, for a request that ends before its usage is told.
-    pub streamed_bytes: usize,
-    pub usage: Option<Usage>,
+    pub spending: Spending,
     /// What the answer is to be held against when it is complete.
     pub checks: AnswerChecks,
     /// The caller wants nothing lost.
@@ -206,12 +116,10 @@ impl Record {
             conversation_id: request.conversation.clone(),
             turn: Vec::new(),
             input: Bytes::new(),
-            price: None,
-            admitted: None,
+            permit: None,
             account: None,
             limit_headers: Vec::new(),
-            streamed_bytes: 0,
-            usage: None,
+            spending: Spending::default(),
             checks: AnswerChecks::default(),
             strict: request.router.strict,
             names: FieldNames { items: Vec::new(), fields: request.names.fields.clone() },
@@ -244,22 +152,32 @@ impl Record {
     }
 
     pub fn chosen(&mut self, dispatched: &Dispatched) {
-        let Dispatched { provider, name, model, losses, checks, account, .. } = dispatched;
+        let Dispatched { provider, name, model, losses, sale, checks, account, .. } = dispatched;
         self.checks.clone_from(checks);
         self.account = Some(Arc::clone(account));
-        self.chose(provider, name, &model.id, model.price, losses);
+        self.chose(provider, name, &model.id, *sale, losses);
     }
 
-    /// Who answers, under which of the model's names, and what was lost on the way there.
-    pub fn chose(&mut self, provider: &str, name: &str, model_id: &str, price: Option<Price>, losses: &[Loss]) {
+    /// Who answers, under which of the model's names, at what price, and what was lost on the way there.
+    pub fn chose(&mut self, provider: &str, name: &str, model_id: &str, sale: Sale, losses: &[Loss]) {
         provider.clone_into(&mut self.told.provider);
         name.clone_into(&mut self.told.model);
         model_id.clone_into(&mut self.model_id);
-        self.price = price;
         let losses = losses
             .iter()
             .map(|loss| Warning::new(Source::Translation, None, format!("`{}`: {}", loss.param, loss.message)));
         self.told.warnings.extend(losses);
+        if let Some(param) = sale.repriced_by {
+            let message = format!("`{param}` changes what {provider} charges, and by how much is not known");
+            self.told.warnings.push(Warning::new(Source::Router, None, message));
+        }
+        self.spending.answering(sale);
+    }
+
+    /// A target is about to be asked: if nobody waits for its answer, it is likely to be paid for.
+    pub fn asks(&mut self, target: &Target, sale: Sale, request: &Request) {
+        let seen = self.app.latency.observed(&target.provider, &target.model.id);
+        self.spending.asks(target, seen, sale, request);
     }
 
     /// What the provider reports in the middle of its answer.
@@ -326,11 +244,11 @@ impl Record {
 
     /// Takes in what is known at the end, and writes it into the response.
     pub fn conclude(&mut self, response: &mut Response) {
-        self.usage = response.usage;
         if self.lease.is_some() {
             self.turn.extend(response.output.iter().cloned());
         }
         self.gather();
+        response.usage = self.spending.spent().map(|spent| spent.usage);
         self.tell(response);
     }
 
@@ -341,54 +259,26 @@ impl Record {
     }
 
     fn gather(&mut self) {
+        if let Some((left, sale)) = self.spending.abandon() {
+            // It was asked, and nobody waited: it is told of as who would have answered.
+            self.chose(&left.provider, &left.name, &left.model_id, sale, &[]);
+        }
         self.told.latency_ms = self.elapsed_ms();
-        self.told.cost_usd = self.cost_nano_usd().map(usd);
-        if self.told.firewall.is_empty() {
-            for hit in self.tally.iter().filter(|hit| hit.action != Action::Shadow) {
-                let (action, scope) = (hit.action.as_str(), hit.scope.as_str());
-                if hit.action == Action::Warn {
-                    let message = format!("firewall rule \"{}\" matched the {scope}", hit.name);
-                    self.told.warnings.push(Warning::new(Source::Firewall, Some(hit.rule_id), message));
-                }
-                self.told.firewall.push(FirewallHit { rule_id: hit.rule_id, action, scope, matches: hit.matches });
-            }
-        }
+        self.told.cost_usd = self.spending.cost_nano_usd().map(usd);
+        self.told.usage_estimated = self.spending.spent().is_some_and(|spent| spent.is_estimate);
+        self.told.take_hits(&self.tally);
     }
 
-    fn cost_nano_usd(&self) -> Option<u64> {
-        let (price, usage) = (self.price.as_ref()?, self.usage?);
-        Some(price.cost(&tokens(&usage)))
+    /// Reserves what another target may come to, if there are limits.
+    pub fn reserve(&mut self, amount: Amount) -> ApiResult<()> {
+        self.permit.as_mut().map_or(Ok(()), |permit| permit.change(amount))
     }
 
-    /// Reserves what another target may come to, if the key has limits.
-    pub fn reserve_for(&mut self, target: &tokenrouter_routing::Target, request: &Request) -> ApiResult<()> {
-        match &mut self.admitted {
-            Some(admitted) => admitted.reserve_for(target, request),
-            None => Ok(()),
-        }
-    }
-
-    /// Counts what was used against the key's limits, and gives its place back.
+    /// Counts what was used against limits, and gives the place back.
     fn count(&mut self) {
-        if let Some(admitted) = self.admitted.take() {
-            let answered = !self.told.provider.is_empty();
-            let usage = self.usage.or_else(|| answered.then(|| admitted.guess(self.streamed_bytes)));
-            admitted.settle(admission::amount(self.price.as_ref(), &usage.unwrap_or_default()));
+        if let Some(permit) = self.permit.take() {
+            permit.settle(self.spending.charged());
         }
-    }
-
-    fn decision(&self) -> DecisionRecord<'_> {
-        let price = self.price.map(|price| {
-            let rates = price.rates(&tokens(&self.usage.unwrap_or_default()));
-            PriceRecord {
-                input_pico_usd: rates.input_pico_usd,
-                output_pico_usd: rates.output_pico_usd,
-                cache_read_pico_usd: rates.cache_read_pico_usd.unwrap_or(rates.input_pico_usd),
-                cache_write_pico_usd: rates.cache_write_pico_usd.unwrap_or(rates.input_pico_usd),
-                catalog_date: Catalog::builtin().date(),
-            }
-        });
-        DecisionRecord { told: &self.told, price }
     }
 
     /// Writes the ledger entry and, if it is to be stored, the response. Comes back when both are
@@ -457,7 +347,8 @@ impl Record {
     }
 
     fn entry(&self, outcome: Outcome, error: Option<&ApiError>) -> LedgerEntry {
-        let usage = self.usage.unwrap_or_default();
+        let spent = self.spending.spent().unwrap_or_default();
+        let (usage, charged) = (spent.usage, self.spending.charged());
         LedgerEntry {
             request_id: self.told.request_id.clone(),
             workspace_id: self.workspace_id,
@@ -479,8 +370,11 @@ impl Record {
             cache_write_tokens: usage.cache_write,
             output_tokens: usage.output,
             reasoning_tokens: usage.reasoning,
-            cost_nano_usd: self.cost_nano_usd().map(|n| i64::try_from(n).unwrap_or(i64::MAX)),
-            decision_json: serde_json::to_string(&self.decision()).unwrap_or_default(),
+            cost_nano_usd: self.spending.cost_nano_usd().map(|n| i64::try_from(n).unwrap_or(i64::MAX)),
+            usage_is_estimate: spent.is_estimate,
+            charged_tokens: charged.tokens,
+            charged_nano_usd: charged.cost_nano_usd,
+            decision_json: self.told.decision(self.spending.rates()),
         }
     }
 }
@@ -507,35 +401,6 @@ impl Drop for Record {
     }
 }
 
-pub(super) fn tokens(usage: &Usage) -> TokenUsage {
-    TokenUsage {
-        uncached_input: usage.uncached_input,
-        cache_read: usage.cache_read,
-        cache_write: usage.cache_write,
-        cache_write_1h: usage.cache_write_1h,
-        output: usage.output,
-    }
-}
-
 fn some(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
-}
-
-/// The caller's own pairs, which win, and what the router tells. Strings only: typed clients of OpenAI's
-/// API read metadata as a map of strings, and fail on anything else.
-fn metadata(mut metadata: Object, told: &Told) -> Object {
-    let mut add = |name: &str, value: String| {
-        if !metadata.contains_key(name) {
-            metadata.insert(name.to_owned(), Value::String(value));
-        }
-    };
-    add("provider", told.provider.clone());
-    add("routing_mode", told.mode.to_owned());
-    add("routing_confidence", told.confidence.to_string());
-    add("request_id", told.request_id.clone());
-    if !told.warnings.is_empty() {
-        let messages: Vec<&str> = told.warnings.iter().map(|warning| warning.message.as_str()).collect();
-        add("warnings", messages.join("\n"));
-    }
-    metadata
 }

@@ -213,6 +213,7 @@ impl Run {
                         if let Some(asked) = self.asked.take() {
                             asked.succeeded(Instant::now());
                         }
+                        self.record.spending.is_whole();
                         return Some(Over::Ending(Ending::Finished(reason)));
                     }
                     ModelEvent::Failed(error) => {
@@ -221,12 +222,12 @@ impl Run {
                     }
                     ModelEvent::Usage(usage) => {
                         // Counted though the caller may go away before the end.
-                        self.record.usage = Some(usage);
+                        self.record.spending.tells(usage);
                         self.assembler.push(ModelEvent::Usage(usage), &mut self.out);
                     }
                     other => {
                         if let ModelEvent::Delta { text, .. } = &other {
-                            self.record.streamed_bytes += text.len();
+                            self.record.spending.wrote(text);
                         }
                         self.assembler.push(other, &mut self.out);
                     }
@@ -260,9 +261,12 @@ impl Run {
 
     /// Teaches the router how quick this target writes.
     fn observe(&self) {
-        let Some(usage) = self.record.usage.filter(|usage| usage.output > 0) else { return };
+        let output = self.record.spending.output_tokens();
+        if output == 0 {
+            return;
+        }
         #[allow(clippy::cast_precision_loss)]
-        let per_second = usage.output as f64 / self.first_at.elapsed().as_secs_f64().max(1e-4);
+        let per_second = output as f64 / self.first_at.elapsed().as_secs_f64().max(1e-4);
         let (provider, model) = (&self.record.told.provider, &self.record.model_id);
         self.record.app.latency.observe(provider, model, None, Some(per_second));
     }

@@ -45,7 +45,7 @@ pub(super) const REQUEST_FIELDS: [&str; 10] = [
     "diagnostics",
 ];
 
-pub(super) fn of(extra: &Object) -> Option<&Object> {
+pub(crate) fn of(extra: &Object) -> Option<&Object> {
     extra.get(KEY).and_then(Value::as_object)
 }
 

@@ -37,6 +37,9 @@ fn entry(request_id: &str, decision_json: String) -> LedgerEntry {
         output_tokens: 0,
         reasoning_tokens: 0,
         cost_nano_usd: None,
+        usage_is_estimate: false,
+        charged_tokens: 0,
+        charged_nano_usd: 0,
         decision_json,
     }
 }

@@ -18,10 +18,11 @@ impl<'c> Inserter<'c> {
                      workspace_id, key_id, request_id, response_id, created_at_ms, latency_ms,
                      provider, model, requested_model, mode, task, stream, outcome, http_status,
                      error_code, input_tokens, cached_input_tokens, cache_write_tokens,
-                     output_tokens, reasoning_tokens, cost_nano_usd, decision_json
+                     output_tokens, reasoning_tokens, cost_nano_usd, decision_json,
+                     usage_is_estimate, charged_tokens, charged_nano_usd
                  ) VALUES (
                      ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                     ?18, ?19, ?20, ?21, ?22
+                     ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25
                  ) ON CONFLICT (workspace_id, request_id) DO NOTHING",
             )
             .map(Self)
@@ -52,6 +53,9 @@ impl<'c> Inserter<'c> {
                 signed(entry.reasoning_tokens),
                 entry.cost_nano_usd,
                 entry.decision_json,
+                entry.usage_is_estimate,
+                signed(entry.charged_tokens),
+                signed(entry.charged_nano_usd),
             ])
             .map(drop)
     }
@@ -67,7 +71,9 @@ macro_rules! select {
             "SELECT request_id, workspace_id, key_id, response_id, created_at_ms, latency_ms,
                     provider, model, requested_model, mode, task, stream, outcome, http_status,
                     error_code, input_tokens, cached_input_tokens, cache_write_tokens,
-                    output_tokens, reasoning_tokens, cost_nano_usd, decision_json",
+                    output_tokens, reasoning_tokens, cost_nano_usd, decision_json, usage_is_estimate,
+                    coalesce(charged_tokens, input_tokens + output_tokens),
+                    coalesce(charged_nano_usd, cost_nano_usd, 0)",
             $more,
             " FROM ledger ",
             $rest
@@ -99,6 +105,9 @@ fn entry(row: &Row<'_>) -> Result<LedgerEntry> {
         reasoning_tokens: unsigned(row.get(19)?),
         cost_nano_usd: row.get(20)?,
         decision_json: row.get(21)?,
+        usage_is_estimate: row.get(22)?,
+        charged_tokens: row.get(23).map(unsigned)?,
+        charged_nano_usd: row.get(24).map(unsigned)?,
     })
 }
 
@@ -217,7 +226,7 @@ pub(crate) fn recorded(
 ) -> Result<Vec<(i64, LedgerEntry)>> {
     connection
         .prepare_cached(select!(", id ", "WHERE id > ?2 AND workspace_id = ?1 ORDER BY id LIMIT ?3"))?
-        .query_map(params![workspace_id, after, limit], |row| Ok((row.get(22)?, entry(row)?)))?
+        .query_map(params![workspace_id, after, limit], |row| Ok((row.get(25)?, entry(row)?)))?
         .collect()
 }
 
@@ -290,7 +299,8 @@ pub(crate) fn key_usage(connection: &Connection, since_ms: i64) -> Result<Vec<Ke
     connection
         // By workspace, so that the index over time is of use.
         .prepare_cached(
-            "SELECT key_id, sum(input_tokens + output_tokens), coalesce(sum(cost_nano_usd), 0)
+            "SELECT key_id, sum(coalesce(charged_tokens, input_tokens + output_tokens)),
+                 sum(coalesce(charged_nano_usd, cost_nano_usd, 0))
              FROM workspaces JOIN ledger ON ledger.workspace_id = workspaces.id
              WHERE ledger.created_at_ms >= ?1 GROUP BY key_id",
         )?

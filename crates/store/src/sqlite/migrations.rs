@@ -23,6 +23,7 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../../migrations/sqlite/0005_key_restrictions.sql"),
     },
     Migration { name: "0006_key_limits", sql: include_str!("../../../../migrations/sqlite/0006_key_limits.sql") },
+    Migration { name: "0007_charges", sql: include_str!("../../../../migrations/sqlite/0007_charges.sql") },
     Migration { name: "0008_provider_keys", sql: include_str!("../../../../migrations/sqlite/0008_provider_keys.sql") },
 ];
 

@@ -85,6 +85,9 @@ fn entry(workspace: Workspace, request_id: &str, created_at_ms: i64) -> LedgerEn
         output_tokens: 4,
         reasoning_tokens: 5,
         cost_nano_usd: None,
+        usage_is_estimate: false,
+        charged_tokens: 0,
+        charged_nano_usd: 0,
         decision_json: r#"{"attempts":[]}"#.into(),
     }
 }

@@ -31,6 +31,9 @@ async fn every_field_of_an_entry_survives() {
         error_code: Some("upstream_error".into()),
         cost_nano_usd: Some(-1),
         input_tokens: i64::MAX as u64,
+        usage_is_estimate: true,
+        charged_tokens: 3,
+        charged_nano_usd: 4,
         ..entry(ws, "full", 1)
     };
     let bare = LedgerEntry {
@@ -45,6 +48,22 @@ async fn every_field_of_an_entry_survives() {
     store.record(bare.clone(), None).await.unwrap();
     let listed = store.list_requests(ws.workspace_id, 10, None).await.unwrap();
     assert_eq!(listed, [bare, full]);
+}
+
+#[tokio::test]
+async fn a_key_has_used_what_it_was_charged() {
+    let store = TestStore::open().await;
+    let ws = store.workspace().await;
+    let charged = |request_id, at, tokens, nano_usd| LedgerEntry {
+        charged_tokens: tokens,
+        charged_nano_usd: nano_usd,
+        ..entry(ws, request_id, at)
+    };
+    for entry in [charged("before", 9, 1_000, 1_000), charged("a", 10, 3, 40), charged("b", 11, 5, 60)] {
+        store.record(entry, None).await.unwrap();
+    }
+    let [used] = store.key_usage(10).await.unwrap()[..] else { panic!("one key") };
+    assert_eq!((used.tokens, used.cost_nano_usd), (8, 100));
 }
 
 #[tokio::test]
