@@ -25,7 +25,7 @@ RUST_SOURCES := Cargo.toml Cargo.lock $(shell find crates migrations -name '*.rs
 PYTHON_SOURCES := pyproject.toml $(shell find python -name '*.py' -o -name 'py.typed' 2>/dev/null)
 
 .PHONY: help setup build build-ci test test-format test-lint test-rust test-types test-python \
-	demo demo-model test-model bench soak kills streams fuzz deny clean
+	demo demo-model test-model bench chaos soak kills streams fuzz deny clean
 
 help: ## What there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -82,6 +82,9 @@ bench: build ## Measure the gateway beside nginx (installs nginx by apt)
 	@PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null || { \
 		$(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends nginx-light; }
 	$(PYTHON) benches/run.py
+
+chaos: setup build ## Providers at their worst, and a cut at every byte of a stream of each dialect
+	TOKENROUTER_BIN=$(CURDIR)/target/release/tokenrouter CHAOS_EVERY_BYTE=1 PYTHONPATH=python $(BIN)/python -m pytest -q tests/test_chaos.py
 
 soak: setup build ## Half an hour of mixed faults: nothing lost, held or grown (SOAK='--minutes 2' for less)
 	TOKENROUTER_BIN=$(CURDIR)/target/release/tokenrouter $(BIN)/python benches/soak.py $(SOAK)
