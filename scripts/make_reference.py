@@ -14,8 +14,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
 COMMANDS = [
-    [], ["serve"], ["simulator"], ["keys"], ["keys", "create"], ["keys", "list"], ["keys", "revoke"], ["models"],
-    ["route"], ["rules"], ["rules", "export"], ["rules", "import"], ["requests"], ["requests", "list"],
+    [], ["serve"], ["simulator"], ["keys"], ["keys", "create"], ["keys", "list"], ["keys", "revoke"], ["providers"],
+    ["providers", "add"], ["providers", "list"], ["providers", "remove"], ["providers", "rotate"], ["providers", "test"],
+    ["models"], ["route"], ["rules"], ["rules", "export"], ["rules", "import"], ["requests"], ["requests", "list"],
     ["requests", "show"], ["requests", "tail"], ["usage"], ["doctor"], ["migrate"],
 ]  # fmt: skip
 MADE = "<!-- Made by scripts/make_reference.py; do not edit. -->\n"

@@ -1,7 +1,7 @@
 //! What the gateway holds while it runs.
 
 use crate::accounts::{KeyProblem, Providers};
-use crate::error::ApiResult;
+use crate::error::{ApiError, ApiResult, Code};
 use crate::http::{Idempotency, InFlight, Sessions};
 use crate::limits::Limits as KeyLimits;
 use crate::metrics::Metrics;
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokenrouter_providers::{Auth, Kind};
 use tokenrouter_routing::{LatencyTracker, ModelInfo};
-use tokenrouter_store::Store;
+use tokenrouter_store::{Recording, Store};
 use tokenrouter_upstream::{Client, EndpointError, Health, HealthOptions, Limits};
 use tokio::sync::watch;
 
@@ -180,6 +180,16 @@ impl App {
         while self.unrecorded.load(Ordering::Acquire) > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// # Errors
+    /// 503 where what is asked could not be recorded.
+    pub(crate) fn can_record(&self) -> ApiResult<()> {
+        if self.store.recording() != Recording::Refused {
+            return Ok(());
+        }
+        let message = "the gateway cannot reach its database, and has no room left to record requests elsewhere";
+        Err(ApiError { retry_after_seconds: Some(5), ..ApiError::new(Code::Unavailable, message) })
     }
 
     /// Makes a change to keys or rules count from the next request on.

@@ -118,6 +118,9 @@ async fn until_idle(app: &App, connections: &mut JoinSet<()>) {
 async fn watch(app: Arc<App>) {
     loop {
         tokio::time::sleep(WATCH).await;
+        if let Err(error) = app.store.recover().await {
+            tracing::error!(%error, "the database cannot be written to; records wait in the spool");
+        }
         if let Err(error) = app.snapshot.refresh_if_changed(&app.store).await {
             tracing::error!(%error, "keys and rules could not be looked up; the last known ones stay in force");
         }

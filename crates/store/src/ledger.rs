@@ -1,9 +1,11 @@
 //! What every request leaves behind: a ledger entry, and the response if the caller asked to keep it.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
-/// What a request did and cost. Holds no prompt and no answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a request did and cost. Holds no prompt and no answer. The spool keeps it as JSON over a change of version: a
+/// field that is added needs a default there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerEntry {
     /// Unique within the workspace; an entry whose id is there already is not written again.
     pub request_id: String,

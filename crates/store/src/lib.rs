@@ -33,5 +33,5 @@ pub use request_log::{RequestFilter, UsageGroup, UsageRow};
 pub use rules::{
     FirewallRulePatch, FirewallRuleRow, NewFirewallRule, NewRoutingRule, RoutingRulePatch, RoutingRuleRow, Snapshot,
 };
-pub use store::Store;
+pub use store::{DEFAULT_SPOOL_BYTES, Recording, Store};
 pub use url::check_url;

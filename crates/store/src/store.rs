@@ -17,6 +17,20 @@ use crate::sqlite::{
 };
 use crate::url::DatabaseUrl;
 
+/// How many bytes of records may wait for the database, unless somebody says otherwise.
+pub const DEFAULT_SPOOL_BYTES: u64 = 256 << 20;
+
+/// Where records go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recording {
+    /// Into the database.
+    Direct,
+    /// Into the spool, which has so many bytes by now: the database cannot be written to.
+    Spooled { bytes: u64 },
+    /// Nowhere: the spool is full.
+    Refused,
+}
+
 /// The database. Clones share it.
 #[derive(Clone)]
 pub struct Store {
@@ -33,11 +47,48 @@ impl Store {
     /// Opens `sqlite:PATH` or a plain path, creating folder (0700) and file (0600) as needed and
     /// migrating to this program's schema; `sqlite::memory:` is for tests.
     pub async fn open(url: &str) -> Result<Self> {
+        Self::open_with_spool(url, DEFAULT_SPOOL_BYTES).await
+    }
+
+    /// The same; of the records that come while the database cannot be written to, `spool_bytes` may wait in a file
+    /// beside it, and go into the database later. 0: they are errors at once.
+    pub async fn open_with_spool(url: &str, spool_bytes: u64) -> Result<Self> {
         let url = DatabaseUrl::parse(url)?;
-        let opened = tokio::task::spawn_blocking(move || Database::open(url)).await;
+        let opened = tokio::task::spawn_blocking(move || Database::open(url, spool_bytes)).await;
         let database = opened
             .unwrap_or_else(|_| Err(StoreError::Internal { reason: "opening the database did not finish".into() }))?;
         Ok(Self { database: Arc::new(database) })
+    }
+
+    /// How the writing of records stands.
+    #[must_use]
+    pub fn recording(&self) -> Recording {
+        let spool = self.database.spool();
+        match (spool.is_full(), spool.is_active()) {
+            (true, _) => Recording::Refused,
+            (false, true) => Recording::Spooled { bytes: spool.bytes() },
+            (false, false) => Recording::Direct,
+        }
+    }
+
+    /// Tries whether the database takes records again and brings in those that wait; nothing to do where none wait.
+    /// Gives how many those were.
+    pub async fn recover(&self) -> Result<u64> {
+        if self.recording() == Recording::Direct { Ok(0) } else { self.database.recover().await }
+    }
+
+    /// What is not in the database may be in the spool: while records go there, nobody is told that it does not exist.
+    fn or_in_spool<T>(&self, found: Option<T>) -> Result<Option<T>> {
+        if found.is_none() { self.not_in_spool().map(|()| found) } else { Ok(found) }
+    }
+
+    fn not_in_spool(&self) -> Result<()> {
+        if self.recording() == Recording::Direct {
+            return Ok(());
+        }
+        Err(StoreError::Unavailable {
+            reason: "it cannot be written to, and what was recorded of late is not at hand".into(),
+        })
     }
 
     /// Writes all that is queued, brings the WAL home and closes. Later calls, on every clone, get
@@ -304,7 +355,8 @@ impl Store {
 
     pub async fn get_response(&self, workspace_id: i64, id: &str) -> Result<Option<StoredResponse>> {
         let id = id.to_owned();
-        self.database.read(move |db| responses::get(db, workspace_id, &id)).await
+        let found = self.database.read(move |db| responses::get(db, workspace_id, &id)).await?;
+        self.or_in_spool(found)
     }
 
     /// A response and those before it that `previous_response_id` leads to, newest first, at most `limit`
@@ -312,7 +364,11 @@ impl Store {
     /// then the last one has a `previous_response_id`.
     pub async fn get_chain(&self, workspace_id: i64, id: &str, limit: u32) -> Result<Vec<StoredResponse>> {
         let id = id.to_owned();
-        self.database.read(move |db| responses::chain(db, workspace_id, &id, limit)).await
+        let chain = self.database.read(move |db| responses::chain(db, workspace_id, &id, limit)).await?;
+        if chain.last().is_none_or(|oldest| oldest.previous_response_id.is_some()) {
+            self.not_in_spool()?;
+        }
+        Ok(chain)
     }
 
     /// False if the workspace has no such response.
@@ -327,7 +383,8 @@ impl Store {
 
     pub async fn get_request(&self, workspace_id: i64, request_id: &str) -> Result<Option<LedgerEntry>> {
         let request_id = request_id.to_owned();
-        self.database.read(move |db| ledger::get(db, workspace_id, &request_id)).await
+        let found = self.database.read(move |db| ledger::get(db, workspace_id, &request_id)).await?;
+        self.or_in_spool(found)
     }
 
     /// Newest first. `before` is the request id that the page before ended with; one that is not there
@@ -340,7 +397,8 @@ impl Store {
     /// The request that made a response, whether the response was stored or not.
     pub async fn get_request_of_response(&self, workspace_id: i64, response_id: &str) -> Result<Option<LedgerEntry>> {
         let response_id = response_id.to_owned();
-        self.database.read(move |db| ledger::of_response(db, workspace_id, &response_id)).await
+        let found = self.database.read(move |db| ledger::of_response(db, workspace_id, &response_id)).await?;
+        self.or_in_spool(found)
     }
 
     /// Newest first, from behind the request `after`; `None` if the workspace has no such request.
@@ -419,8 +477,10 @@ impl Store {
         self.database.write(move |db| Ok(conversations::delete(db, workspace_id, &id)?)).await
     }
 
-    /// All items, oldest first; `None` if the workspace has no such conversation.
+    /// All items, oldest first; `None` if the workspace has no such conversation. An error while turns may be in the
+    /// spool.
     pub async fn get_conversation_items(&self, workspace_id: i64, id: &str) -> Result<Option<Vec<ConversationItem>>> {
+        self.not_in_spool()?;
         let id = id.to_owned();
         self.database.read(move |db| conversations::all_items(db, workspace_id, &id)).await
     }

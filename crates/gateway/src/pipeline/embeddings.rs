@@ -74,6 +74,7 @@ pub(crate) async fn embed(
 }
 
 async fn road(app: &App, caller: &Caller, record: &mut Record, request: &mut EmbeddingsRequest) -> ApiResult<Embedded> {
+    app.can_record()?;
     let mut targets = targets(&caller.accounts, request)?;
     targets.retain(|target| match &target.info {
         Some(info) => caller.models.allows(&target.provider, info),

@@ -126,6 +126,7 @@ async fn prepare(caller: &Caller, record: &mut Record, mut request: Request) -> 
         return Err(ApiError::parameter("background", message));
     }
     let app = Arc::clone(&record.app);
+    app.can_record()?;
     // Rules look at what the caller says now, not at the turns before.
     let facts = plan::Facts::of(&request);
     let history = history::expand(&app, caller.workspace_id, &mut request).await?;

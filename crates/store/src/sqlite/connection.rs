@@ -10,7 +10,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use crate::error::{Result, StoreError};
 
 /// How long a connection waits for another process (the command line, a backup) to finish.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long while it is known not to be writable.
+const SHORT_BUSY_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// How often switching to WAL is tried when another process is opening the same new file: SQLite does
 /// not wait by itself there.
@@ -83,6 +86,14 @@ pub(super) fn open_checkpointer(path: &Path) -> rusqlite::Result<Connection> {
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.execute_batch(CHECKPOINTER_SETTINGS)?;
     Ok(connection)
+}
+
+pub(super) fn be_patient(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)
+}
+
+pub(super) fn be_impatient(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(SHORT_BUSY_TIMEOUT)
 }
 
 fn switch_to_wal(connection: &Connection) -> Result<()> {

@@ -11,7 +11,7 @@ use crate::ledger::{LedgerEntry, StoredResponse};
 use crate::url::DatabaseUrl;
 
 fn open(folder: &TempDir) -> Database {
-    Database::open(DatabaseUrl::SqliteFile(folder.path().join("tr.db"))).unwrap()
+    Database::open(DatabaseUrl::SqliteFile(folder.path().join("tr.db")), 0).unwrap()
 }
 
 fn entry(request_id: &str, decision_json: String) -> LedgerEntry {

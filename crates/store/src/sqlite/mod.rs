@@ -19,6 +19,7 @@ mod readers;
 pub(crate) mod responses;
 pub(crate) mod routing_rules;
 pub(crate) mod snapshot;
+mod spool;
 pub(crate) mod workspaces;
 mod writer;
 
@@ -26,11 +27,14 @@ mod writer;
 mod faults;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rusqlite::{Connection, Transaction};
 
 use self::checkpointer::Checkpointer;
 use self::readers::Readers;
+use self::spool::Spool;
+pub(crate) use self::spool::SpoolState;
 use self::writer::{RecordJob, Writer};
 use crate::conversations::ConversationTurn;
 use crate::error::{Result, StoreError};
@@ -42,11 +46,13 @@ pub(crate) struct Database {
     writer: Writer,
     /// `None` where the one connection is all there is, in memory: then the writer reads too.
     readers: Option<Readers>,
+    spool: Arc<SpoolState>,
 }
 
 impl Database {
-    /// Opens the database, creating and migrating it as needed. Blocks.
-    pub(crate) fn open(url: DatabaseUrl) -> Result<Self> {
+    /// Opens the database, creating and migrating it as needed, and brings in what a process before has left in the
+    /// spool. `spool_bytes`: how much may wait there; 0: there is none. Blocks.
+    pub(crate) fn open(url: DatabaseUrl, spool_bytes: u64) -> Result<Self> {
         let path: Option<PathBuf> = match url {
             DatabaseUrl::SqliteFile(path) => Some(path),
             DatabaseUrl::SqliteMemory => None,
@@ -57,7 +63,28 @@ impl Database {
             Some(path) => Some(Checkpointer::start(path.clone(), &mut connection)?),
             None => None,
         };
-        Ok(Self { writer: Writer::start(connection, checkpointer)?, readers: path.map(Readers::new) })
+        let state = Arc::<SpoolState>::default();
+        let mut spool = match &path {
+            Some(path) if spool_bytes > 0 => Some(Spool::new(path, spool_bytes, Arc::clone(&state))),
+            _ => None,
+        };
+        if let Some(spool) = spool.as_mut().filter(|spool| spool.has_records())
+            && let Err(error) = spool.replay(&mut connection)
+        {
+            // Another process appends to it, or the database fails again: it waits for another time.
+            tracing::warn!(%error, "the spool was left as it is");
+        }
+        let writer = Writer::start(connection, checkpointer, spool)?;
+        Ok(Self { writer, readers: path.map(Readers::new), spool: state })
+    }
+
+    pub(crate) fn spool(&self) -> &SpoolState {
+        &self.spool
+    }
+
+    /// Brings what waits in the spool into the database, if it takes it.
+    pub(crate) async fn recover(&self) -> Result<u64> {
+        self.writer.recover().await
     }
 
     /// Runs a query that changes nothing, seeing all that was acknowledged before.

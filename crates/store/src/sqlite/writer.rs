@@ -5,6 +5,9 @@
 //! queue while the batch before them is committed; in between, [`gather`](super::gather) says whether
 //! to wait a moment.
 //!
+//! While the database does not take records they go to the [`spool`](super::spool), of which their waiters are
+//! told as of any other success, until [`Writer::recover`] finds the database well again.
+//!
 //! The queue is bounded by weight, about 64 MB: those who come when it is full wait for room.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,7 +22,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::checkpointer::Checkpointer;
 use super::gather::Gather;
-use super::{conversations, ledger, responses};
+use super::spool::Spool;
+use super::{connection, conversations, ledger, responses};
 use crate::conversations::ConversationTurn;
 use crate::error::{Result, StoreError};
 use crate::ledger::{LedgerEntry, StoredResponse};
@@ -63,6 +67,7 @@ type Call = Box<dyn FnOnce(&mut Connection) + Send>;
 enum Job {
     Record(Box<Queued>),
     Call(Call),
+    Recover(oneshot::Sender<Result<u64>>),
     Close(oneshot::Sender<()>),
 }
 
@@ -74,9 +79,13 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread; without a checkpointer, for a database that has no WAL.
-    pub(super) fn start(connection: Connection, checkpointer: Option<Checkpointer>) -> Result<Self> {
+    pub(super) fn start(
+        connection: Connection,
+        checkpointer: Option<Checkpointer>,
+        spool: Option<Spool>,
+    ) -> Result<Self> {
         let (queue, jobs) = mpsc::unbounded_channel();
-        let thread = WriterThread { connection, checkpointer, gather: Gather::new(Instant::now()), jobs };
+        let thread = WriterThread { connection, checkpointer, spool, gather: Gather::new(Instant::now()), jobs };
         thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || thread.run())
@@ -120,6 +129,13 @@ impl Writer {
         outcome.await.unwrap_or_else(|_| Err(StoreError::closed()))
     }
 
+    /// Tries the database again and brings in what waits in the spool; gives how many records those were.
+    pub(super) async fn recover(&self) -> Result<u64> {
+        let (done, outcome) = oneshot::channel();
+        let _ = self.queue.send(Job::Recover(done));
+        outcome.await.unwrap_or_else(|_| Err(StoreError::closed()))
+    }
+
     /// Resolves when all that was queued is written and the connection is closed.
     pub(super) async fn close(&self) {
         let (done, outcome) = oneshot::channel();
@@ -147,6 +163,7 @@ pub(super) fn begin(connection: &mut Connection) -> Result<Transaction<'_>> {
 struct WriterThread {
     connection: Connection,
     checkpointer: Option<Checkpointer>,
+    spool: Option<Spool>,
     gather: Gather,
     jobs: UnboundedReceiver<Job>,
 }
@@ -160,6 +177,10 @@ impl WriterThread {
                 Err(_) => tracing::error!("a write to the database panicked"),
             }
         };
+        // What waits in the spool waits for the next start otherwise.
+        if let Err(error) = self.recover() {
+            tracing::error!(%error, "records wait in the spool for the next start");
+        }
         // Nothing can be queued any more; what slipped in behind `close` is dropped with the queue.
         let Self { connection, checkpointer, jobs, .. } = self;
         drop(jobs);
@@ -187,6 +208,9 @@ impl WriterThread {
             match next.take().or_else(|| self.jobs.blocking_recv())? {
                 Job::Record(first) => next = self.write_batch(*first),
                 Job::Call(call) => call(&mut self.connection),
+                Job::Recover(done) => {
+                    let _ = done.send(self.recover());
+                }
                 Job::Close(done) => return Some(done),
             }
             if let Some(checkpointer) = &mut self.checkpointer {
@@ -195,12 +219,36 @@ impl WriterThread {
         }
     }
 
+    /// Leaves the spool, if records go there and the database takes them again.
+    fn recover(&mut self) -> Result<u64> {
+        let Some(spool) = self.spool.as_mut().filter(|spool| spool.is_active()) else { return Ok(0) };
+        let brought = spool.replay(&mut self.connection)?;
+        tracing::warn!("the database can be written to again");
+        connection::be_patient(&self.connection)?;
+        Ok(brought)
+    }
+
+    /// Puts the records into the spool, from now on without asking the database first.
+    fn spool(spool: &mut Spool, connection: &Connection, batch: &Batch) -> Result<()> {
+        if !spool.is_active() {
+            tracing::error!("records go to the spool until the database can be written to again");
+            // What else is asked of it meanwhile is not to hold the records up.
+            connection::be_impatient(connection)?;
+            spool.activate();
+        }
+        spool.append(batch.records.iter().map(|queued| &queued.job))
+    }
+
     /// Writes `first` and the records queued behind it. Answers with the job that ended the batch, if
     /// it was of another kind.
     fn write_batch(&mut self, first: Queued) -> Option<Job> {
         let mut batch = Batch::of(first);
         // Before anything can fail or wait, so that what fails or waits does so for all.
         while batch.take_next(&mut self.jobs) {}
+        if let Some(spool) = self.spool.as_mut().filter(|spool| spool.is_active()) {
+            let spooled = Self::spool(spool, &self.connection, &batch);
+            return batch.finish(|_| spooled.clone());
+        }
         let queued = batch.records.len();
         if batch.next.is_none()
             && let Some(window) = self.gather.wait(queued)
@@ -220,7 +268,11 @@ impl WriterThread {
             }
             Err(error) => {
                 tracing::error!(%error, records, "records could not be written");
-                batch.finish(|_| Err(error.clone()))
+                let outcome = match &mut self.spool {
+                    Some(spool) if error.concerns_whole_database() => Self::spool(spool, &self.connection, &batch),
+                    _ => Err(error),
+                };
+                batch.finish(|_| outcome.clone())
             }
         }
     }
@@ -301,13 +353,19 @@ fn insert_batch(connection: &mut Connection, jobs: &mut UnboundedReceiver<Job>, 
 
 fn insert_one(connection: &mut Connection, job: &RecordJob) -> Result<()> {
     let transaction = begin(connection)?;
-    ledger::Inserter::prepare(&transaction)?.insert(&job.entry)?;
+    insert(&transaction, job)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Within a transaction.
+pub(super) fn insert(connection: &Connection, job: &RecordJob) -> Result<()> {
+    ledger::Inserter::prepare(connection)?.insert(&job.entry)?;
     if let Some(response) = &job.response {
-        responses::Inserter::prepare(&transaction)?.insert(response)?;
+        responses::Inserter::prepare(connection)?.insert(response)?;
     }
     if let Some(turn) = &job.turn {
-        conversations::add_turn(&transaction, job.entry.workspace_id, turn)?;
+        conversations::add_turn(connection, job.entry.workspace_id, turn)?;
     }
-    transaction.commit()?;
     Ok(())
 }

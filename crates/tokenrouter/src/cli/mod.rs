@@ -167,7 +167,7 @@ fn default_database() -> Result<String, Failure> {
 
 async fn open_store(settings: &Settings) -> Result<tokenrouter_store::Store, Failure> {
     let url = if settings.database_url.is_empty() { default_database()? } else { settings.database_url.clone() };
-    tokenrouter_store::Store::open(&url).await.map_err(Failure::of)
+    tokenrouter_store::Store::open_with_spool(&url, settings.spool_bytes).await.map_err(Failure::of)
 }
 
 async fn find_workspace(store: &tokenrouter_store::Store, name: &str) -> Result<i64, Failure> {

@@ -34,6 +34,8 @@ impl std::fmt::Display for Mistake {
 pub struct Settings {
     pub listen: String,
     pub database_url: String,
+    /// How much may wait while the database cannot be written to.
+    pub spool_bytes: u64,
     pub log_level: String,
     pub log_json: bool,
     pub options: Options,
@@ -124,6 +126,7 @@ fn settings(layers: &Layers, providers: Vec<ProviderOptions>, mistakes: &mut Vec
         drain: Duration::from_millis(count("server", "drain_timeout_ms", 0)),
     };
     let health = health(&mut count);
+    let spool_bytes = count("database", "spool_bytes", 0);
     let bytes = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
     let options = Options {
         providers,
@@ -160,7 +163,7 @@ fn settings(layers: &Layers, providers: Vec<ProviderOptions>, mistakes: &mut Vec
     {
         mistakes.push(Mistake { place, message: format!("`database.url`: {error}") });
     }
-    Settings { log_level, log_json, listen, database_url, options }
+    Settings { log_level, log_json, listen, database_url, spool_bytes, options }
 }
 
 /// Whether it is a host and a port. Whether there is such a host is seen when it is listened on.

@@ -1,0 +1,125 @@
+"""The database cannot be written to: answers go on, records wait in the spool, and nothing is lost or there twice."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import gateway_process as gp
+import httpx
+from errors import check_error
+
+Start = Callable[..., gp.Gateway]
+MODEL = "openai/gpt-4o-mini"
+
+
+@contextmanager
+def locked(gateway: gp.Gateway) -> Iterator[None]:
+    """Another process holds the database's write lock."""
+    with closing(sqlite3.connect(gateway.database, isolation_level=None, timeout=10)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        yield
+        other.execute("ROLLBACK")
+
+
+def ask(api: httpx.Client, text: str = "Hi", **fields: Any) -> httpx.Response:
+    return api.post("/v1/responses", json={"model": MODEL, "input": text} | fields)
+
+
+def readiness(api: httpx.Client) -> tuple[int, str]:
+    answer = api.get("/readyz")
+    return answer.status_code, answer.json()["status"]
+
+
+def recorded(gateway: gp.Gateway) -> list[str]:
+    with closing(sqlite3.connect(gateway.database)) as database:
+        return [row[0] for row in database.execute("SELECT response_id FROM ledger WHERE outcome = 'completed'")]
+
+
+def spool_bytes(gateway: gp.Gateway) -> int:
+    spool = gateway.database.with_name(gateway.database.name + ".spool")
+    return spool.stat().st_size if spool.exists() else 0
+
+
+def test_answers_go_on_and_what_they_left_is_in_the_ledger_once_after_a_kill(start_gateway: Start) -> None:
+    gateway = start_gateway()
+    with gateway.http() as api:
+        before = ask(api, "The word is apricot.").json()["id"]
+        with locked(gateway):
+            kinds: list[dict[str, Any]] = [{}, {"stream": True}, {"store": False}, {"stream": True, "store": False}]
+            with concurrent.futures.ThreadPoolExecutor(16) as pool:
+                answers = list(pool.map(lambda n: ask(api, f"Hi {n}", **kinds[n % 4]), range(40)))
+            assert all(answer.status_code == 200 for answer in answers)
+            assert all(
+                b"response.completed" in answer.content for answer in answers if "event-stream" in str(answer.headers)
+            )
+            plain = [answer.json()["id"] for answer in answers if "json" in answer.headers["content-type"]]
+            assert readiness(api) == (200, "degraded")
+            assert "tokenrouter_recording 1" in api.get("/metrics").text
+            assert spool_bytes(gateway) > 0
+            assert ask(api, "And?", previous_response_id=before).status_code == 200
+            # What is acknowledged and not at hand is never said not to be there.
+            for answer in (
+                api.get(f"/v1/responses/{plain[0]}"),
+                ask(api, previous_response_id=plain[0]),
+                api.post("/v1/routing-rules", json={"name": "r", "action_json": {"set_mode": "cost"}}),
+                api.post("/v1/conversations", json={}),
+                ask(api, background=True),
+            ):
+                check_error(answer, 503, "internal_error", "service_unavailable")
+                assert answer.headers["retry-after"]
+            gateway.process.kill()
+    assert len(recorded(gateway)) == 1, "the rest waits in the spool"
+    again = start_gateway(environment={"TOKENROUTER_BOOTSTRAP_KEY": gateway.key})
+    ids = recorded(again)
+    assert len(ids) == len(set(ids)) == 1 + 40 + 1 and set(plain) < set(ids)
+    assert spool_bytes(again) == 0
+    with again.http(gateway.key) as api:
+        assert api.get(f"/v1/responses/{plain[0]}").status_code == 200
+        assert ask(api, previous_response_id=plain[0]).status_code == 200
+        assert readiness(api) == (200, "ready")
+
+
+def test_the_database_comes_back_while_the_gateway_runs(start_gateway: Start) -> None:
+    gateway = start_gateway()
+    with gateway.http() as api:
+        with locked(gateway):
+            id = ask(api).json()["id"]
+            assert recorded(gateway) == []
+        gp.until(lambda: readiness(api) == (200, "ready"), "its return")
+        assert recorded(gateway) == [id] and spool_bytes(gateway) == 0
+        assert api.get(f"/v1/responses/{id}").json()["id"] == id
+        ask(api)
+    assert len(recorded(gateway)) == 2
+    assert gateway.stop() == 0
+
+
+def test_a_full_spool_refuses_before_a_provider_is_asked(start_gateway: Start, mark: str) -> None:
+    gateway = start_gateway(environment={"TOKENROUTER_DATABASE__SPOOL_BYTES": "6000"})
+    simulator = gp.Simulator(gateway.process.wait_for(r"simulator on (http://127\.0\.0\.1:\d+)"))
+    with gateway.http() as api:
+        with locked(gateway):
+            told: list[str] = []
+            while (answer := ask(api, mark)).status_code == 200:
+                told.append(answer.json()["id"])
+            check_error(answer, 503, "internal_error", "service_unavailable")
+            assert told and readiness(api) == (503, "spool full")
+            asked = len(simulator.requests(mark))
+            refused = ask(api, mark)
+            check_error(refused, 503, "internal_error", "service_unavailable")
+            assert refused.headers["retry-after"] and len(simulator.requests(mark)) == asked
+            body = {"model": "text-embedding-3-small", "input": mark}
+            check_error(api.post("/v1/embeddings", json=body), 503, "internal_error", "service_unavailable")
+        gp.until(lambda: readiness(api) == (200, "ready"), "its return")
+        assert ask(api, mark).status_code == 200
+    assert set(told) < set(recorded(gateway))
+
+
+def test_without_a_spool_what_cannot_be_recorded_is_an_error(start_gateway: Start) -> None:
+    gateway = start_gateway(environment={"TOKENROUTER_DATABASE__SPOOL_BYTES": "0"})
+    with gateway.http() as api, locked(gateway):
+        check_error(ask(api), 503, "internal_error", "service_unavailable")
+    assert spool_bytes(gateway) == 0
