@@ -32,7 +32,7 @@ CHANGES = [
     (r"\b(Resource|Responses|InputItems|Conversations|ConversationItems|Models|RoutingRules|FirewallRules|ApiKeys|ProviderKeys|Requests|UsageSums)\b(?!\")", r"Async\1"),
     (r"used with `with`", "used with `async with`"),
     # What waits.
-    (r"\bdef (route|send|send_stream|_send|close|create|retrieve|replay|update|delete|cancel|list|test)\(", r"async def \1("),
+    (r"\bdef (route|send|send_stream|_send|close|create|retrieve|replay|update|delete|cancel|feedback|list|test)\(", r"async def \1("),
     (r"\bdef __enter__", "async def __aenter__"),
     (r"\bdef __exit__", "async def __aexit__"),
     (r"(?<!await )\b(self\._client\.send\(|self\._client\.send_stream\(|self\._send\(|self\.send\(|self\._http\.send\()", r"await \1"),  # fmt: skip

@@ -11,8 +11,8 @@ standard error. Which of the two counts:
 - where the price depends on the time of day, the higher: a request is never counted as too cheap;
 - the rates for long prompts, which this dataset of litellm's leaves out, are genai-prices'.
 
-Quality and latency are in quality_priors.json beside this script, each with its source or the word
-`estimate`. The same inputs give the same bytes.
+Abilities are what abilities.py beside this script makes of quality_priors.json and benchmarks.csv, each with its source
+or the word `estimate`; latency is in quality_priors.json. The same inputs give the same bytes.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ import datetime
 import gzip
 import importlib.metadata
 import json
-import re
 import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import abilities
+
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "crates" / "routing" / "src" / "catalog" / "catalog.json"
-PRIORS = Path(__file__).resolve().parent / "quality_priors.json"
 
 # By provider: litellm's prefix, genai-prices' name, and the models. A model is its name, then the
 # provider's other names for it: what a caller writes is what the provider gets. After `=` stands the
@@ -172,19 +172,9 @@ def base(price: Any) -> Decimal:
 
 
 def priors(name: str) -> dict[str, Any]:
-    name = name.rsplit("/", 1)[-1].lower()
-    for family in json.loads(PRIORS.read_text())["families"]:
-        if re.fullmatch(family["match"], name):
-            quality = family.get("quality", round(0.30 + family.get("index", 0) / 100, 3))
-            source = family["source"] if family["source"] == "estimate" else f"{family['source']} ({family['date']})"
-            found = {"quality": quality, "quality_source": source}
-            if "by_task" in family:
-                found["quality_by_task"] = family["by_task"]
-            found["latency"] = {
-                "ttft_ms": family["ttft_ms"], "tokens_per_second": family["tokens_per_second"], "source": "estimate",
-            }  # fmt: skip
-            return found
-    raise SystemExit(f"quality_priors.json says nothing of {name}")
+    entry = abilities.family(name)
+    latency = {"ttft_ms": entry["ttft_ms"], "tokens_per_second": entry["tokens_per_second"], "source": "estimate"}
+    return {**abilities.abilities(name), "latency": latency}
 
 
 def model_of(provider: str, names: list[str], litellm: dict[str, Any], dataset: str, genai: GenaiPrices) -> dict[str, Any]:

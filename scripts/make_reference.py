@@ -68,13 +68,15 @@ def models(binary: Path) -> str:
     for row in rows:
         price = ["unknown" if row[name] is None else f"{row[name]:g}" for name in ("input_usd_per_million", "output_usd_per_million")]
         lines.append(
-            f"| `{row['id']}` | {row['context_window']:,} | {row['max_output_tokens']:,} | {price[0]} | {price[1]} "
+            f"| `{row['id']}` | {row['abilities']['overall']['ability']:.2f} | {row['context_window']:,} | {row['max_output_tokens']:,} | {price[0]} | {price[1]} "
             f"| {row['deprecated_on'] or ''} | {row['source']['price']} |\n"
         )
     return (
         f"# Models\n\n{MADE}\nThe catalog that is compiled in, of {len(rows)} models: `tokenrouter models`. Tokens, and US "
-        "dollars for a million tokens. A model is served when its provider is set up.\n\n"
-        "| model | context | output | $ in | $ out | ends on | price by |\n| --- | --- | --- | --- | --- | --- | --- |\n"
+        "dollars for a million tokens. A model is served when its provider is set up. How able it is, over all tasks, from 0 to "
+        "1: by task, and by which source, is in `tokenrouter models --json`.\n\n"
+        "| model | ability | context | output | $ in | $ out | ends on | price by |\n"
+        "| --- | --- | --- | --- | --- | --- | --- | --- |\n"
         + "".join(lines)
     )
 

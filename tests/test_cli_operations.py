@@ -71,7 +71,9 @@ def test_a_dry_run_answers_as_the_api_does(tmp_path: Path) -> None:
     assert {c["provider"] for c in route["candidates"]} == {"openai", "anthropic"}
     ended = gp.run("route", "Hi", "--model", "gpt-4o:cost", "--database", database, environment=environment)
     assert "mode cost" in ended.stderr
-    assert [row.split("\t")[:2] for row in ended.stdout.splitlines()] == [["openai", "gpt-4o"]]
+    rows = [row.split("\t") for row in ended.stdout.splitlines()]
+    assert [row[:2] for row in rows if row[-1] == "-"] == [["openai", "gpt-4o"]]
+    assert all(row[-1] == "no_key" for row in rows[1:])
     ended = gp.run("route", "Hi", "--model", "gpt-5000", "--database", database, environment=environment)
     assert (ended.returncode, ended.stdout) == (1, "") and "gpt-5000" in ended.stderr
 
@@ -164,3 +166,28 @@ def test_migrate_makes_the_database(tmp_path: Path) -> None:
     ended = gp.run("migrate", "--database", f"sqlite:{tmp_path}/t.db")
     assert (ended.returncode, ended.stdout) == (0, "") and "schema" in ended.stderr
     assert (tmp_path / "t.db").exists()
+
+
+def test_the_settings_abilities_beat_the_catalogs(tmp_path: Path) -> None:
+    config = tmp_path / "t.toml"
+    config.write_text(
+        '[[abilities]]\nmodel = "openai/gpt-4o"\nability = 0.9\n\n'
+        '[[abilities]]\nmodel = "openai/gpt-4o"\ntask = "coding"\nability = 0.2\n'
+    )
+    ended = gp.run("models", "--json", "--provider", "openai", "--config", str(config))
+    assert ended.returncode == 0, ended.stderr
+    [abilities] = [row["abilities"] for row in lines(ended.stdout) if row["id"] == "openai/gpt-4o"]
+    coding = {"ability": 0.2, "source": "settings"}
+    assert abilities == {"overall": {"ability": 0.9, "source": "settings"}, "by_task": {"coding": coding}}
+    ended = gp.run("models", "--abilities", "--provider", "openai")
+    [row] = [row.split("\t") for row in ended.stdout.splitlines() if row.startswith("openai/gpt-4o\t")]
+    assert row[1] == "0.50" and row[-1] == "estimate" and len(row) == 13
+    ended = gp.run("route", "Hi", "--json", "--database", f"sqlite:{tmp_path}/t.db", "--config", str(config),
+                   environment={"OPENAI_API_KEY": "sk-none"})  # fmt: skip
+    [candidate] = [c for c in json.loads(ended.stdout)["candidates"] if c["model"] == "gpt-4o"]
+    assert candidate["ability"] == 0.9
+    config.write_text('[[abilities]]\nmodel = "x"\ntask = "cooking"\nability = 2\n')
+    ended = gp.run("models", "--config", str(config))
+    assert ended.returncode == 2
+    assert "t.toml:1: `task` of an ability must be one of coding" in ended.stderr
+    assert "t.toml:1: `ability` must be a number from 0 to 1" in ended.stderr

@@ -97,3 +97,11 @@ def test_the_reference_is_what_the_program_says() -> None:
         [sys.executable, str(script), str(gp.binary()), "--check"], capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0, ended.stderr
+
+
+def test_the_catalogs_abilities_are_those_of_their_sources() -> None:
+    script = gp.ROOT / "scripts" / "abilities.py"
+    ended = subprocess.run(
+        [sys.executable, "-B", str(script), "--check"], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert ended.returncode == 0, ended.stderr

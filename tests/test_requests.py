@@ -65,6 +65,34 @@ def test_a_response_tells_how_it_came_about_also_when_it_was_not_stored(
         check_error(api.get(f"/v1/responses/{unknown}/route"), 404, "not_found_error", "not_found")
 
 
+def test_a_response_keeps_what_was_considered_as_the_dry_run_shows_it(api: httpx.Client) -> None:
+    body = {"model": "auto", "input": [{"role": "user", "content": "Prove that there are infinitely many primes"}]}
+    dry = api.post("/v1/route", json=body).json()
+    response = api.post("/v1/responses", json=body).json()
+    route = api.get(f"/v1/responses/{response['id']}/route").json()["decision"]["route"]
+    for name in ("ability_task", "difficulty", "expected_output_tokens", "candidates", "filtered"):
+        assert route[name] == dry[name], name
+    [chosen] = [c for c in route["candidates"] if (c["provider"], c["model"]) == (dry["provider"], dry["model"])]
+    assert chosen["ability"] > 0 and chosen["scores"]["quality"] > 0
+    assert chosen["estimated_cost_usd"] > 0 and chosen["estimated_latency_ms"] > 0
+    ended = {"provider": "openai", "model": "o4-mini", "filter": "ended", "reason": "was ended by its provider"}
+    assert ended in route["filtered"]
+    assert len(route["candidates"]) + len(route["filtered"]) == 97, "every model of the catalog"
+
+
+def test_the_dry_run_shows_what_the_firewall_would_do(api: httpx.Client) -> None:
+    rule = {"name": "Tea", "scope": "prompt", "type": "substring", "pattern": "tea", "action": "mask"}
+    mask = api.post("/v1/firewall-rules", json=rule).json()["data"]["id"]
+    block = api.post("/v1/firewall-rules", json=rule | {"name": "Gin", "pattern": "gin", "action": "block"})
+    view = api.post("/v1/route", json={"input": "Tea, more tea"}).json()["firewall"]
+    hit = {"rule_id": mask, "name": "Tea", "action": "mask", "scope": "prompt", "matches": 2}
+    assert view == {"blocked": None, "hits": [hit]}
+    view = api.post("/v1/route", json={"input": "Gin"}).json()["firewall"]
+    assert f"firewall rule {block.json()['data']['id']}" in view["blocked"]
+    [counted] = [r for r in api.get("/v1/firewall-rules").json()["data"] if r["id"] == mask]
+    assert counted["hits"] == 0, "a dry run counts for nothing"
+
+
 def test_requests_are_listed_newest_first_and_by_pages(api: httpx.Client) -> None:
     ids = [ask(api)["tokenrouter"]["request_id"] for _ in range(5)][::-1]
     assert [request["id"] for request in listed(api)] == ids

@@ -5,6 +5,7 @@ from typing_extensions import assert_type
 from tokenrouter import (
     AsyncStream,
     AsyncTokenrouter,
+    Feedback,
     FirewallRule,
     ProviderKey,
     RequestEntry,
@@ -33,6 +34,8 @@ def sync(client: Tokenrouter, stream: bool) -> None:
     assert_type(client.responses.create(model="auto", input="Hello", stream=stream), Response | Stream)
     assert_type(client.responses.retrieve("resp_1").output_text, str)
     assert_type(client.responses.replay("resp_1", stream=True), Stream)
+    assert_type(client.responses.feedback("resp_1", thumbs="up", comment="Good").score, float)
+    assert_type(client.responses.feedback("resp_1", score=0.5), Feedback)
     assert_type(client.routing_rules.create(**ROUTING_RULE).data, RoutingRule)
     assert_type(client.firewall_rules.create(**FIREWALL_RULE, timeout=5.0).data, FirewallRule)
     assert_type(client.routing_rules.update(1, priority=5, extra_headers={"a": "b"}).data.priority, int)

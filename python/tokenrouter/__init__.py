@@ -28,6 +28,7 @@ from ._errors import (
 )
 from ._models import (
     ApiKey,
+    Feedback,
     FirewallRule,
     ProviderKey,
     RequestEntry,
@@ -57,6 +58,7 @@ __all__ = [
     "ConflictError",
     "Delta",
     "FirewallBlockedError",
+    "Feedback",
     "FirewallRule",
     "InternalServerError",
     "NotFoundError",

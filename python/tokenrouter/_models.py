@@ -310,6 +310,21 @@ class Route(Model):
     mode: str | None = None
     task: str | None = None
     confidence: float | None = None
+    difficulty: float | None = None
+    expected_output_tokens: int | None = None
     routing_rules: list[int] = Field(default_factory=list[int])
     warnings: list[Warning_] = Field(default_factory=list[Warning_])
     candidates: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
+    filtered: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
+
+
+class Feedback(Model):
+    """What was said of an answer, and the model that it counts for."""
+
+    response_id: str
+    provider: str | None = None
+    model: str | None = None
+    task: str | None = None
+    score: float
+    comment: str | None = None
+    created_at: str | None = None

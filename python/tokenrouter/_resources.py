@@ -16,6 +16,7 @@ from ._models import (
     DataList,
     DataObject,
     Deleted,
+    Feedback,
     FirewallRule,
     FirewallTrial,
     ModelObject,
@@ -182,6 +183,20 @@ class Responses(Resource):
     def cancel(self, response_id: str, **options: Unpack[RequestOptions]) -> Response:
         made = calls.call("POST", calls.response_path(response_id, "/cancel"), options)
         return self._client.send(made, calls.parser(Response))
+
+    def feedback(
+        self,
+        response_id: str,
+        *,
+        score: float | NotGiven = NOT_GIVEN,
+        thumbs: Literal["up", "down"] | NotGiven = NOT_GIVEN,
+        comment: str | NotGiven = NOT_GIVEN,
+        **options: Unpack[RequestOptions],
+    ) -> Feedback:
+        """Says how good an answer was, by a `score` from 0 to 1 or by `thumbs`; the last word counts."""
+        fields = {"score": score, "thumbs": thumbs, "comment": comment, **options}
+        made = calls.call("POST", calls.response_path(response_id, "/feedback"), fields)
+        return self._client.send(made, calls.parser(Feedback))
 
     @property
     def input_items(self) -> InputItems:

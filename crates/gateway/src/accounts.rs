@@ -5,7 +5,7 @@
 //! its keys cannot do goes to the next target, or fails. **A key goes to the origin that it was given for and
 //! to no other.**
 
-use crate::app::{ProviderOptions, StartError};
+use crate::app::{AbilityOptions, ProviderOptions, StartError};
 use crate::pool;
 use crate::vault::{Binding, Vault, VaultError};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -81,6 +81,7 @@ pub(crate) struct Providers {
     by_name: HashMap<String, Provider>,
     set_up: Vec<ProviderOptions>,
     known: Vec<ProviderOptions>,
+    abilities: Vec<AbilityOptions>,
     pool: Arc<Pool>,
     pub vault: Vault,
 }
@@ -102,7 +103,12 @@ pub enum KeyProblem {
 impl Providers {
     /// # Errors
     /// When a provider's address is not one.
-    pub fn new(set_up: Vec<ProviderOptions>, known: Vec<ProviderOptions>, vault: Vault) -> Result<Self, StartError> {
+    pub fn new(
+        set_up: Vec<ProviderOptions>,
+        known: Vec<ProviderOptions>,
+        abilities: Vec<AbilityOptions>,
+        vault: Vault,
+    ) -> Result<Self, StartError> {
         let mut by_name = HashMap::new();
         for options in &known {
             by_name.insert(options.name.clone(), Provider::new(options, false)?);
@@ -110,8 +116,8 @@ impl Providers {
         for options in &set_up {
             by_name.insert(options.name.clone(), Provider::new(options, true)?);
         }
-        let pool = Arc::new(pool::build(set_up.iter().map(|options| (options, true))));
-        Ok(Self { by_name, set_up, known, pool, vault })
+        let pool = Arc::new(pool::build(set_up.iter().map(|options| (options, true)), &abilities));
+        Ok(Self { by_name, set_up, known, abilities, pool, vault })
     }
 
     /// What a key for this provider would be bound to; none where there is no such provider.
@@ -308,7 +314,7 @@ fn pool_of(providers: &Providers, ready: &BTreeMap<String, bool>) -> Pool {
     let is_set_up = |name: &str| providers.set_up.iter().any(|options| options.name == name);
     let brought = providers.known.iter().filter(|options| !is_set_up(&options.name));
     let brought = brought.filter_map(|options| ready.get(&options.name).map(|ready| (options, *ready)));
-    pool::build(set_up.chain(brought))
+    pool::build(set_up.chain(brought), &providers.abilities)
 }
 
 #[cfg(test)]
@@ -331,7 +337,9 @@ mod tests {
         let master = MasterKey::parse(&"07".repeat(32).into()).unwrap();
         let vault = Vault::new(&BTreeMap::from([(1, master)]));
         let known = vec![ProviderOptions { key: None, ..options("mistral", "https://api.mistral.ai/v1") }];
-        Arc::new(Providers::new(vec![options("openai", "https://api.openai.com/v1")], known, vault).unwrap())
+        Arc::new(
+            Providers::new(vec![options("openai", "https://api.openai.com/v1")], known, Vec::new(), vault).unwrap(),
+        )
     }
 
     fn row(providers: &Providers, workspace_id: i64, provider: &str, id: i64, weight: u32) -> ProviderKeyRow {

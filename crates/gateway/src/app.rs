@@ -3,6 +3,7 @@
 use crate::accounts::{KeyProblem, Providers};
 use crate::error::{ApiError, ApiResult, Code};
 use crate::http::{Idempotency, InFlight, Sessions};
+use crate::learned::LearnedBook;
 use crate::limits::Limits as KeyLimits;
 use crate::metrics::Metrics;
 use crate::pipeline::background::{self, Background, Stop};
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokenrouter_providers::{Auth, Kind};
-use tokenrouter_routing::{LatencyTracker, ModelInfo};
+use tokenrouter_routing::{AllowedModels, LatencyTracker, ModelInfo, Task};
 use tokenrouter_store::{Recording, Store};
 use tokenrouter_upstream::{Client, EndpointError, Health, HealthOptions, Limits};
 use tokio::sync::watch;
@@ -71,6 +72,17 @@ pub struct Options {
     pub max_waiting: usize,
     pub time: TimeLimits,
     pub health: HealthOptions,
+    pub abilities: Vec<AbilityOptions>,
+}
+
+/// How able a model is, as the settings say.
+#[derive(Clone, Debug)]
+pub struct AbilityOptions {
+    pub models: AllowedModels,
+    /// None: at every task.
+    pub task: Option<Task>,
+    /// 0 to 1.
+    pub ability: f32,
 }
 
 pub struct App {
@@ -79,6 +91,7 @@ pub struct App {
     pub(crate) client: Client,
     pub(crate) providers: Arc<Providers>,
     pub(crate) latency: LatencyTracker,
+    pub(crate) learned: LearnedBook,
     pub(crate) health: Arc<Health>,
     pub(crate) conversations: Conversations,
     pub(crate) background: Background,
@@ -141,9 +154,10 @@ impl App {
     /// As [`new`](Self::new), but for keys that cannot be opened: what needs them is answered with an error.
     pub async fn idle(store: Store, options: Options) -> Result<Arc<Self>, StartError> {
         let vault = Vault::new(&options.master_keys);
-        let providers = Arc::new(Providers::new(options.providers, options.known_providers, vault)?);
+        let providers = Arc::new(Providers::new(options.providers, options.known_providers, options.abilities, vault)?);
         let snapshot = Snapshot::load(&store, &providers).await?;
         let key_limits = Arc::new(KeyLimits::load(&store).await?);
+        let learned = LearnedBook::load(&store).await?;
         let limits = Limits {
             first_byte: options.time.first_event,
             between_events: options.time.between_events,
@@ -155,6 +169,7 @@ impl App {
             client: Client::new(options.time.connect, limits),
             providers,
             latency: LatencyTracker::default(),
+            learned,
             health: Arc::new(Health::new(options.health, Instant::now())),
             conversations: Conversations::default(),
             background: Background::new(options.max_background),

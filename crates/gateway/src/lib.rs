@@ -15,6 +15,7 @@ mod clock;
 mod connections;
 pub mod error;
 mod http;
+mod learned;
 mod limits;
 mod metrics;
 mod pipeline;
@@ -30,8 +31,9 @@ pub use crate::http::{
     routing_rule_json,
 };
 pub use accounts::KeyProblem;
-pub use app::{App, Options, ProviderOptions, TimeLimits};
+pub use app::{AbilityOptions, App, Options, ProviderOptions, TimeLimits};
 pub use pipeline::dry_run;
+pub use pool::set_abilities;
 pub use serve::serve;
 pub use tokenrouter_upstream::{BreakerOptions, BudgetOptions, HealthOptions};
 pub use vault::{Binding, MasterKey, NoMasterKey, Vault, VaultError};

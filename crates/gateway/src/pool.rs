@@ -1,14 +1,17 @@
 //! The models that a request may go to: what the catalog knows of every provider, what the settings
 //! add, and which of the providers are at hand.
 
-use crate::app::ProviderOptions;
+use crate::app::{AbilityOptions, ProviderOptions};
 use std::collections::HashSet;
 use std::sync::Arc;
 use tokenrouter_providers::Kind;
 use tokenrouter_routing::{Candidate, Catalog, ModelInfo, Pool};
 
 /// Of the providers given, each ready or known alone.
-pub(crate) fn build<'a>(providers: impl IntoIterator<Item = (&'a ProviderOptions, bool)>) -> Pool {
+pub(crate) fn build<'a>(
+    providers: impl IntoIterator<Item = (&'a ProviderOptions, bool)>,
+    abilities: &[AbilityOptions],
+) -> Pool {
     let catalog = Catalog::builtin();
     let mut candidates = Vec::new();
     let mut configured = HashSet::new();
@@ -18,18 +21,18 @@ pub(crate) fn build<'a>(providers: impl IntoIterator<Item = (&'a ProviderOptions
         let mut known = HashSet::new();
         for model in &provider.models {
             known.insert(model.id.clone());
-            candidates.push(candidate(&name, model.clone(), ready));
+            candidates.push(candidate(&name, model.clone(), ready, abilities));
         }
         for model in catalog.models() {
             if model.provider == catalog_name(provider) && !known.contains(&model.id) {
-                candidates.push(candidate(&name, model.clone(), ready));
+                candidates.push(candidate(&name, model.clone(), ready, abilities));
             }
         }
     }
     // What nobody configured is known, but not ready: asking for it is answered with what is missing.
     for model in catalog.models() {
         if !configured.contains(model.provider.as_str()) {
-            candidates.push(candidate(&model.provider.as_str().into(), model.clone(), false));
+            candidates.push(candidate(&model.provider.as_str().into(), model.clone(), false, abilities));
         }
     }
     Pool::new(candidates)
@@ -44,7 +47,16 @@ fn catalog_name(provider: &ProviderOptions) -> &str {
     }
 }
 
-fn candidate(provider: &Arc<str>, mut model: ModelInfo, ready: bool) -> Candidate {
+fn candidate(provider: &Arc<str>, mut model: ModelInfo, ready: bool, abilities: &[AbilityOptions]) -> Candidate {
     model.provider = provider.to_string();
+    set_abilities(&mut model, abilities);
     Candidate { provider: Arc::clone(provider), model: Arc::new(model), ready }
+}
+
+/// What the settings say of a model beats the catalog; of two that say something, the later.
+pub fn set_abilities(model: &mut ModelInfo, abilities: &[AbilityOptions]) {
+    let provider = model.provider.clone();
+    for set in abilities.iter().filter(|set| set.models.allows(&provider, model)).cloned().collect::<Vec<_>>() {
+        model.set_ability(set.task, set.ability);
+    }
 }

@@ -1,8 +1,9 @@
 //! How the ledger looks to programs: the API and the command line show the same.
 
 use crate::clock::iso8601;
-use crate::pipeline::usd;
+use crate::pipeline::{considered_json, usd};
 use serde_json::{Value, json};
+use tokenrouter_routing::ModelInfo;
 use tokenrouter_store::{LedgerEntry, UsageRow};
 
 /// A request, without the decision.
@@ -35,14 +36,35 @@ pub fn request_json(entry: &LedgerEntry) -> Value {
     })
 }
 
-/// With the decision: attempts, warnings, rules, firewall hits, and the price.
+/// With the decision: attempts, warnings, rules, firewall hits, the price, and under `route` every candidate.
 ///
 /// # Errors
 /// When the entry's decision is not JSON.
 pub fn whole_request_json(entry: &LedgerEntry) -> serde_json::Result<Value> {
     let mut request = request_json(entry);
-    request["decision"] = serde_json::from_str(&entry.decision_json)?;
+    let mut decision: Value = serde_json::from_str(&entry.decision_json)?;
+    if let Some(route) = considered_json(&decision["route"]) {
+        decision["route"] = route;
+    }
+    request["decision"] = decision;
     Ok(request)
+}
+
+/// How able a model is held to be: over all tasks, and at those of which more is known; each with its source.
+#[must_use]
+pub fn abilities_json(model: &ModelInfo) -> Value {
+    let by_task = model.quality_by_task.iter().map(|(task, ability)| {
+        let source = model.quality_sources.get(task).map_or("estimate", String::as_str);
+        (task.as_str().to_owned(), json!({ "ability": three_places(*ability), "source": source }))
+    });
+    json!({
+        "overall": { "ability": three_places(model.quality), "source": model.quality_source },
+        "by_task": by_task.collect::<serde_json::Map<_, _>>(),
+    })
+}
+
+fn three_places(ability: f32) -> f64 {
+    (f64::from(ability) * 1e3).round() / 1e3
 }
 
 #[must_use]

@@ -8,7 +8,7 @@ use crate::pipeline::background::Stop;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 /// How often changes by other processes (the command line) are looked for.
 const WATCH: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 /// How long requests that are cut may take to say so, to whoever still reads.
 const CUT_TIME: Duration = Duration::from_secs(3);
 /// How long it may take until every request that was cut has left its record.
@@ -116,10 +117,15 @@ async fn until_idle(app: &App, connections: &mut JoinSet<()>) {
 }
 
 async fn watch(app: Arc<App>) {
+    let mut forgiven = Instant::now();
     loop {
         tokio::time::sleep(WATCH).await;
         if let Err(error) = app.store.recover().await {
             tracing::error!(%error, "the database cannot be written to; records wait in the spool");
+        }
+        if forgiven.elapsed() >= MINUTE {
+            forgiven = Instant::now();
+            app.learned.forgive();
         }
         if let Err(error) = app.snapshot.refresh_if_changed(&app.store).await {
             tracing::error!(%error, "keys and rules could not be looked up; the last known ones stay in force");

@@ -23,7 +23,7 @@ pub use rules::{
     Action, Facts, FieldError, Matcher, Plan, RoutingRules, RuleSpec, RuleWarning, Set, validate_action, validate_match,
 };
 pub use select::{
-    Candidate, Decision, LastTurn, LatencyTracker, LatencyView, Moved, Needs, Observed, Pool, Request, Scores,
-    SelectError, Stay, Target, select,
+    Candidate, Decision, Filter, Filtered, LastTurn, LatencyTracker, LatencyView, Learned, Moved, Needs, Observed,
+    Pool, Request, Said, Scores, SelectError, Stay, Target, select,
 };
 pub use task::{Task, TaskGuess, TaskInput, recognise};

@@ -13,6 +13,7 @@
 
 mod conversations;
 mod error;
+mod feedback;
 mod keys;
 mod ledger;
 mod provider_keys;
@@ -24,6 +25,7 @@ mod url;
 
 pub use conversations::{ConversationItem, ConversationRow, ConversationTurn, ItemOrder, ItemPage};
 pub use error::{Result, StoreError};
+pub use feedback::{FeedbackRow, FeedbackSum};
 pub use keys::{
     ApiKeyRow, Bootstrap, BootstrapKey, KeyLimits, KeyRestrictions, KeyRow, KeyUsage, NewApiKey, Workspace, hash_key,
 };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::conversations::{ConversationItem, ConversationRow, ConversationTurn, ItemPage};
 use crate::error::{Result, StoreError};
+use crate::feedback::{FeedbackRow, FeedbackSum};
 use crate::keys::{ApiKeyRow, Bootstrap, KeyUsage, NewApiKey, Workspace};
 use crate::ledger::{LedgerEntry, StoredResponse};
 use crate::provider_keys::{NewProviderKey, ProviderKeyPatch, ProviderKeyRow, SealedKey};
@@ -12,8 +13,8 @@ use crate::rules::{
     FirewallRulePatch, FirewallRuleRow, NewFirewallRule, NewRoutingRule, RoutingRulePatch, RoutingRuleRow, Snapshot,
 };
 use crate::sqlite::{
-    Database, api_keys, bootstrap, conversations, firewall_rules, ledger, migrations, provider_keys, responses,
-    routing_rules, snapshot, workspaces,
+    Database, api_keys, bootstrap, conversations, feedback, firewall_rules, ledger, migrations, provider_keys,
+    responses, routing_rules, snapshot, workspaces,
 };
 use crate::url::DatabaseUrl;
 
@@ -441,6 +442,30 @@ impl Store {
 
     pub async fn count_requests(&self, workspace_id: i64) -> Result<u64> {
         self.database.read(move |db| ledger::count(db, workspace_id)).await
+    }
+}
+
+/// Feedback on responses.
+impl Store {
+    /// Takes the place of what was said of the response before. Whether there is such a response is the caller's
+    /// matter.
+    pub async fn put_feedback(&self, workspace_id: i64, feedback: FeedbackRow) -> Result<()> {
+        self.database.write(move |db| Ok(feedback::put(db, workspace_id, &feedback)?)).await
+    }
+
+    pub async fn get_feedback(&self, workspace_id: i64, response_id: &str) -> Result<Option<FeedbackRow>> {
+        let response_id = response_id.to_owned();
+        self.database.read(move |db| feedback::get(db, workspace_id, &response_id)).await
+    }
+
+    /// Oldest first, at most `limit`.
+    pub async fn list_feedback(&self, workspace_id: i64, limit: u32) -> Result<Vec<FeedbackRow>> {
+        self.database.read(move |db| feedback::list(db, workspace_id, limit)).await
+    }
+
+    /// All that was said, by model and task: in one workspace, or in each.
+    pub async fn feedback_sums(&self, workspace_id: Option<i64>) -> Result<Vec<FeedbackSum>> {
+        self.database.read(move |db| feedback::sums(db, workspace_id)).await
     }
 }
 

@@ -7,6 +7,7 @@ mod conversations;
 mod csv;
 mod embeddings;
 mod extract;
+mod feedback;
 mod firewall_rules;
 mod health;
 mod idempotency;
@@ -53,6 +54,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/responses/input_tokens", post(input_tokens::count_input_tokens))
         .route("/v1/responses/{id}/input_items", get(responses::list_input_items))
         .route("/v1/responses/{id}/route", get(requests::get_response_route))
+        .route("/v1/responses/{id}/feedback", get(feedback::get_feedback).post(feedback::create_feedback))
         .route("/v1/responses/{id}/cancel", post(responses::cancel_response))
         .route("/v1/chat/completions", post(chat_completions::create_chat_completion))
         .route("/v1/embeddings", post(embeddings::create_embeddings))

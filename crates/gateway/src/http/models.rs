@@ -3,6 +3,7 @@
 use super::extract::Path;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Code};
+use crate::report::abilities_json;
 use axum::Json;
 use http::HeaderMap;
 use serde_json::{Value, json};
@@ -98,6 +99,7 @@ fn describe(candidate: &Candidate) -> Value {
             "input_usd_per_million": price.input_usd_per_million(),
             "output_usd_per_million": price.output_usd_per_million(),
         })),
+        "abilities": abilities_json(model),
         "deprecated_on": model.deprecated_on,
     })
 }

@@ -102,6 +102,10 @@ pub(super) async fn dispatch(app: &App, plan: &Plan, request: &Request, record: 
             provider_key_id: account.key_id,
             latency_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         });
+        if result.as_ref().err().is_none_or(|failure| failure.error.kind != OUT_OF_TIME) {
+            let failure = result.as_ref().err().map(|failure| failure.class);
+            app.learned.observe(record.workspace_id(), &target.provider, &target.model.id, failure);
+        }
         match result {
             Ok(answer) => {
                 observe(app, target, &answer, took);

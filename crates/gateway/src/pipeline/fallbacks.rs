@@ -3,7 +3,7 @@
 
 use super::told::{Source, Warning};
 use crate::app::App;
-use tokenrouter_routing::{self as routing, Decision, Pool, Set, Target};
+use tokenrouter_routing::{self as routing, Decision, Filter, Filtered, Pool, Set, Target};
 
 /// Gives a warning for each fallback that cannot take the request.
 pub(super) fn apply(
@@ -14,7 +14,7 @@ pub(super) fn apply(
     decision: &mut Decision,
 ) -> Vec<Warning> {
     let mut warnings = Vec::new();
-    decision.targets.truncate(1);
+    let mut others = decision.targets.split_off(decision.targets.len().min(1));
     for name in &set.value {
         match target(app, pool, name, request) {
             Ok(target) if decision.targets.iter().any(|known| same(known, &target)) => {}
@@ -25,6 +25,12 @@ pub(super) fn apply(
             }
         }
     }
+    others.retain(|other| !decision.targets.iter().any(|known| same(known, other)));
+    decision.filtered.extend(others.into_iter().map(|other| Filtered {
+        provider: other.provider,
+        model: other.model,
+        filter: Filter::NotAFallback,
+    }));
     warnings
 }
 

@@ -3,6 +3,7 @@
 
 mod admission;
 pub(crate) mod background;
+mod considered;
 pub(crate) mod conversation;
 mod dispatch;
 mod embeddings;
@@ -21,6 +22,7 @@ mod stream;
 mod told;
 mod walk;
 
+pub(crate) use considered::{considered_json, forecast_of};
 pub(crate) use embeddings::embed;
 pub(crate) use estimate::estimate_input_tokens;
 pub use plan::dry_run;
@@ -132,7 +134,7 @@ async fn prepare(caller: &Caller, record: &mut Record, mut request: Request) -> 
     let history = history::expand(&app, caller.workspace_id, &mut request).await?;
     record.lease = history.lease;
     let mut plan = plan::decide(&app, caller, &request, &facts, history.last_turn)?;
-    record.planned(&plan);
+    record.planned(&mut plan);
     screen::prompt(&caller.rules.firewall, &mut request, &mut record.tally)?;
     admission::admit(record, caller, &mut plan.targets, &request)?;
     record.keep_input(&request, history.first_own);

@@ -1,8 +1,10 @@
 //! Stages 4 and 5: routing rules, then the choice of targets.
 
+use super::considered::{self, Considered};
 use super::fallbacks;
 use super::field::Field;
 use super::history;
+use super::screen;
 use super::told::{Source, Warning};
 use crate::accounts::Accounts;
 use crate::app::App;
@@ -12,12 +14,12 @@ use serde_json::{Value, json};
 use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Instant;
+use tokenrouter_firewall::{RuleSet, Tally};
 use tokenrouter_protocol::{Item, Object, OutputValue, Part, Request, Role, TextFormat};
 use tokenrouter_routing::{
-    self as routing, AllowedModels, Decision, Effort, Forecast, LastTurn, Mode, ModelRequest, Needs, Pool, Prompt,
-    SelectError, Target, TaskGuess, TaskInput,
+    self as routing, AllowedModels, Decision, Effort, Forecast, LastTurn, Learned, Mode, ModelRequest, Needs, Pool,
+    Prompt, SelectError, Target, Task, TaskGuess, TaskInput,
 };
-use tokenrouter_upstream::Ejection;
 
 /// What the rules look at: the caller's own words, before any history is put in front of them.
 pub(super) struct Facts {
@@ -57,6 +59,8 @@ pub(super) struct Plan {
     /// A rule said what comes after the first: the order stands, whatever fails.
     pub order_stands: bool,
     pub accounts: Arc<Accounts>,
+    /// For the record.
+    pub route: Option<Considered>,
 }
 
 /// Whose request it is: what may be chosen for it, and by which rules.
@@ -64,6 +68,7 @@ struct Side<'a> {
     rules: &'a routing::RoutingRules,
     allowed: &'a Arc<AllowedModels>,
     accounts: &'a Accounts,
+    learned: Arc<Learned>,
 }
 
 pub(super) fn decide(
@@ -74,13 +79,12 @@ pub(super) fn decide(
     last_turn: Option<LastTurn>,
 ) -> ApiResult<Plan> {
     let accounts = &caller.accounts;
-    let side = Side { rules: &caller.rules.routing, allowed: &caller.models, accounts };
+    let side = Side::of(app, caller);
     let (plan, decision) = consider(app, &side, request, facts, last_turn)?;
     let decision = decision.map_err(|error| select_error(error, &plan.origins, accounts))?;
-    let moved = decision.stay.as_ref().and_then(|stay| {
-        let field = Field::of(&app.health, accounts, &decision.targets, Instant::now());
-        field.moved(stay)
-    });
+    let field = Field::of(&app.health, accounts, &decision.targets, Instant::now());
+    let moved = decision.stay.as_ref().and_then(|stay| field.moved(stay));
+    let route = Considered::of(&decision, &field, plan.forecast, plan.ability_task);
     let mut warnings = plan.warnings;
     let told = decision.warnings.into_iter().chain(moved).chain(accounts.problems());
     warnings.extend(told.map(|message| Warning::new(Source::Router, None, message)));
@@ -93,13 +97,22 @@ pub(super) fn decide(
         targets: decision.targets,
         order_stands: plan.order_stands,
         accounts: Arc::clone(accounts),
+        route: Some(route),
     })
 }
 
-struct Considered {
+impl<'a> Side<'a> {
+    fn of(app: &App, caller: &'a Caller) -> Self {
+        let learned = app.learned.of(caller.workspace_id);
+        Self { rules: &caller.rules.routing, allowed: &caller.models, accounts: &caller.accounts, learned }
+    }
+}
+
+struct Chosen {
     mode: Mode,
     task: String,
     forecast: Forecast,
+    ability_task: Task,
     rules: Vec<i64>,
     warnings: Vec<Warning>,
     order_stands: bool,
@@ -126,7 +139,7 @@ fn consider(
     request: &Request,
     facts: &Facts,
     last_turn: Option<LastTurn>,
-) -> ApiResult<(Considered, Result<Decision, SelectError>)> {
+) -> ApiResult<(Chosen, Result<Decision, SelectError>)> {
     let pool = &side.accounts.pool;
     let asked = asked(pool, request)?;
     let mode = asked.mode.unwrap_or(Mode::Balance);
@@ -176,6 +189,7 @@ fn consider(
         allowed: Arc::clone(side.allowed),
         day: crate::clock::today(),
         last_turn,
+        learned: Arc::clone(&side.learned),
     };
     let mut decision = routing::select(pool, &select, &app.latency);
     let mut warnings: Vec<Warning> =
@@ -187,8 +201,9 @@ fn consider(
     }
     let order_stands = rule_plan.fallbacks.is_some();
     let origins = Origins { provider: provider_origin, model: model_origin };
-    let forecast = select.needs.forecast;
-    Ok((Considered { mode, task, forecast, rules: rule_plan.matched, warnings, origins, order_stands }, decision))
+    let (forecast, ability_task) = (select.needs.forecast, select.needs.task);
+    let rules = rule_plan.matched;
+    Ok((Chosen { mode, task, forecast, ability_task, rules, warnings, origins, order_stands }, decision))
 }
 
 /// The model string, and what `router_mode`, `router_model` and `router_provider` change of it.
@@ -342,48 +357,63 @@ fn select_error(error: SelectError, origins: &Origins, accounts: &Accounts) -> A
     }
 }
 
-/// The dry run: what would be decided, with every candidate that was considered.
+/// The dry run: what would be decided, with all that was considered, and what the firewall would do to the prompt.
 pub(crate) async fn explain(app: &App, caller: &Caller, mut request: Request) -> ApiResult<Object> {
     let facts = Facts::of(&request);
     let (_, last_turn) = history::prepend_and_look(app, caller.workspace_id, &mut request).await?;
-    let side = Side { rules: &caller.rules.routing, allowed: &caller.models, accounts: &caller.accounts };
-    explained(app, &side, &request, &facts, last_turn)
+    explained(app, &Side::of(app, caller), &caller.rules.firewall, request, &facts, last_turn)
 }
 
 fn explained(
     app: &App,
     side: &Side<'_>,
-    request: &Request,
+    firewall: &Arc<RuleSet>,
+    mut request: Request,
     facts: &Facts,
     last_turn: Option<LastTurn>,
 ) -> ApiResult<Object> {
-    let (considered, decision) = consider(app, side, request, facts, last_turn)?;
-    let decision = decision.map_err(|error| select_error(error, &considered.origins, side.accounts))?;
+    let (chosen, decision) = consider(app, side, &request, facts, last_turn)?;
+    let decision = decision.map_err(|error| select_error(error, &chosen.origins, side.accounts))?;
     let field = Field::of(&app.health, side.accounts, &decision.targets, Instant::now());
     let moved = decision.stay.as_ref().and_then(|stay| field.moved(stay));
-    let mut warnings = considered.warnings;
+    let mut warnings = chosen.warnings;
     let told = decision.warnings.iter().cloned().chain(moved).chain(side.accounts.problems());
     warnings.extend(told.map(|message| Warning::new(Source::Router, None, message)));
-    let candidates: Vec<Value> =
-        decision.targets.iter().enumerate().map(|(place, target)| describe(target, field.ejection(place))).collect();
     let best = field.first();
-    let answer = json!({
-        "object": "route",
-        "provider": best.map(|t| t.provider.to_string()),
-        "model": best.map(|t| t.name.to_string()),
-        "mode": considered.mode.as_str(),
-        "task": considered.task,
-        "confidence": decision.confidence,
-        "difficulty": considered.forecast.difficulty,
-        "expected_output_tokens": considered.forecast.output_tokens,
-        "routing_rules": considered.rules,
-        "warnings": warnings,
-        "candidates": candidates,
-    });
-    match answer {
-        Value::Object(object) => Ok(object),
-        _ => Err(ApiError::internal(&"a route is an object")),
+    let mut answer = Object::new();
+    let mut tell = |name: &str, value: Value| answer.insert(name.to_owned(), value);
+    tell("object", json!("route"));
+    tell("provider", json!(best.map(|t| t.provider.to_string())));
+    tell("model", json!(best.map(|t| t.name.to_string())));
+    tell("mode", json!(chosen.mode.as_str()));
+    tell("task", json!(chosen.task));
+    tell("confidence", json!(decision.confidence));
+    tell("routing_rules", json!(chosen.rules));
+    tell("warnings", json!(warnings));
+    tell("firewall", firewall_view(firewall, &mut request));
+    let route = Considered::of(&decision, &field, chosen.forecast, chosen.ability_task);
+    let route = serde_json::to_value(route).map_err(|e| ApiError::internal(&e))?;
+    match considered::considered_json(&route) {
+        Some(Value::Object(told)) => answer.extend(told),
+        _ => return Err(ApiError::internal(&"what was considered cannot be told")),
     }
+    Ok(answer)
+}
+
+/// What the rules for prompts would do, shadow rules among them; the request is screened in place.
+fn firewall_view(rules: &Arc<RuleSet>, request: &mut Request) -> Value {
+    let mut tally = Tally::default();
+    let blocked = screen::prompt(rules, request, &mut tally).err();
+    let hits: Vec<Value> = tally
+        .iter()
+        .map(|hit| {
+            json!({
+                "rule_id": hit.rule_id, "name": &*hit.name, "action": hit.action.as_str(),
+                "scope": hit.scope.as_str(), "matches": hit.matches,
+            })
+        })
+        .collect();
+    json!({ "blocked": blocked.map(|error| error.message), "hits": hits })
 }
 
 /// [`explain`] for the command line: the body of a request, under a workspace's rules.
@@ -394,22 +424,8 @@ pub fn dry_run(app: &App, workspace_id: i64, body: Value) -> ApiResult<Value> {
     let request = Request::parse(body)?;
     let snapshot = app.snapshot.load();
     let facts = Facts::of(&request);
-    let (rules, accounts) = (&snapshot.rules(workspace_id).routing, snapshot.accounts(workspace_id));
-    let side = Side { rules, allowed: &Arc::default(), accounts };
-    explained(app, &side, &request, &facts, None).map(Value::Object)
-}
-
-fn describe(target: &Target, ejection: Option<Ejection>) -> Value {
-    json!({
-        "provider": target.provider.to_string(),
-        "model": &*target.name,
-        "utility": target.utility,
-        "scores": { "cost": target.scores.cost, "quality": target.scores.quality, "latency": target.scores.latency },
-        "ejected": ejection.map(|ejection| json!({
-            "reason": ejection.reason.as_str(),
-            "retry_in_ms": u64::try_from(ejection.retry_in.as_millis()).unwrap_or(u64::MAX),
-        })),
-        "estimated_cost_usd": target.estimated_cost_nano_usd.map(super::told::usd),
-        "estimated_latency_ms": target.estimated_ms.round(),
-    })
+    let (rules, accounts) = (snapshot.rules(workspace_id), snapshot.accounts(workspace_id));
+    let learned = app.learned.of(workspace_id);
+    let side = Side { rules: &rules.routing, allowed: &Arc::default(), accounts, learned };
+    explained(app, &side, &rules.firewall, request, &facts, None).map(Value::Object)
 }

@@ -3,6 +3,7 @@
 //!
 //! **A record is settled exactly once**, also when the caller goes away: then dropping it does it.
 
+use super::considered::Considered;
 use super::conversation::{self, Lease};
 use super::dispatch::Dispatched;
 use super::plan::Plan;
@@ -63,6 +64,7 @@ pub(super) struct Record {
     requested_model: Option<String>,
     /// The caller's own.
     metadata: Object,
+    route: Option<Considered>,
     /// The catalog's id of the model that answers, whatever name it was asked by.
     pub model_id: String,
     previous_response_id: Option<String>,
@@ -108,6 +110,7 @@ impl Record {
             response_id: new_ordered_id("resp", created_at_ms),
             requested_model: request.model.clone(),
             metadata: request.metadata.clone(),
+            route: None,
             model_id: String::new(),
             previous_response_id: request.previous_response_id.clone(),
             stream: request.stream,
@@ -127,7 +130,8 @@ impl Record {
         }
     }
 
-    pub fn planned(&mut self, plan: &Plan) {
+    pub fn planned(&mut self, plan: &mut Plan) {
+        self.route = plan.route.take();
         self.told.mode = plan.mode.as_str();
         self.told.task.clone_from(&plan.task);
         self.told.confidence = plan.confidence;
@@ -374,7 +378,7 @@ impl Record {
             usage_is_estimate: spent.is_estimate,
             charged_tokens: charged.tokens,
             charged_nano_usd: charged.cost_nano_usd,
-            decision_json: self.told.decision(self.spending.rates()),
+            decision_json: self.told.decision(self.spending.rates(), self.route.as_ref()),
         }
     }
 }

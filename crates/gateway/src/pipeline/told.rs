@@ -1,6 +1,7 @@
 //! What the router did with a request, as it is told: to the caller (`response.tokenrouter` and `metadata`,
 //! contract §6), and in the ledger as the decision.
 
+use super::considered::Considered;
 use serde::Serialize;
 use serde_json::Value;
 use tokenrouter_firewall::{Action, Tally};
@@ -94,7 +95,7 @@ impl Told {
     }
 
     /// What goes into the ledger as the decision. `price` with the rates of this request; none: not known.
-    pub fn decision(&self, price: Option<Price>) -> String {
+    pub fn decision(&self, price: Option<Price>, route: Option<&Considered>) -> String {
         let price = price.map(|rates| PriceRecord {
             input_pico_usd: rates.input_pico_usd,
             output_pico_usd: rates.output_pico_usd,
@@ -102,7 +103,7 @@ impl Told {
             cache_write_pico_usd: rates.cache_write_pico_usd.unwrap_or(rates.input_pico_usd),
             catalog_date: Catalog::builtin().date(),
         });
-        serde_json::to_string(&DecisionRecord { told: self, price }).unwrap_or_default()
+        serde_json::to_string(&DecisionRecord { told: self, price, route }).unwrap_or_default()
     }
 }
 
@@ -114,6 +115,8 @@ struct DecisionRecord<'a> {
     told: &'a Told,
     /// Null: not known.
     price: Option<PriceRecord<'a>>,
+    /// Null if it did not come to a choice.
+    route: Option<&'a Considered>,
 }
 
 /// Pico-dollars a token, as they hold for a prompt of this length.

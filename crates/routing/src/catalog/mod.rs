@@ -65,6 +65,10 @@ mod tests {
             assert!(model.source.address.starts_with("https://"), "{}", model.id);
             assert!(!model.source.dataset.is_empty() && !model.source.price.is_empty(), "{}", model.id);
             assert!(model.quality_source == "estimate" || model.quality_source.starts_with("https://"), "{}", model.id);
+            for task in model.quality_by_task.keys() {
+                let source = model.quality_sources.get(task).map_or("", String::as_str);
+                assert!(source == "estimate" || source.contains(", https://"), "{}: {source}", model.id);
+            }
             assert!(model.deprecated_on.as_deref().is_none_or(is_a_day), "{}", model.id);
         }
     }
@@ -73,7 +77,8 @@ mod tests {
     fn every_figure_is_in_its_range() {
         for model in catalog().models() {
             let name = &model.id;
-            assert!((0.0..=1.0).contains(&model.quality), "{name}");
+            let abilities = model.quality_by_task.values().chain([&model.quality]);
+            assert!(abilities.copied().all(|ability| (0.0..=1.0).contains(&ability)), "{name}");
             assert!(model.latency.ttft_ms > 0.0 && model.latency.tokens_per_second > 0.0, "{name}");
             assert!(model.context_window >= 4_096 && model.max_output_tokens > 0, "{name}");
             assert!(model.max_output_tokens <= model.context_window, "{name}");

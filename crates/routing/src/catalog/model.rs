@@ -65,9 +65,12 @@ pub struct ModelInfo {
     pub quality: f32,
     #[serde(default)]
     pub quality_by_task: QualityByTask,
-    /// An address and a date, or `estimate`.
+    /// An address and a date, `estimate`, or `settings`.
     #[serde(default)]
     pub quality_source: String,
+    /// The same of what is said by task, with the benchmark and its figure.
+    #[serde(default)]
+    pub quality_sources: BTreeMap<Task, String>,
     pub latency: LatencyPrior,
     /// The day on which the provider ends it, as `2026-07-24`.
     #[serde(default)]
@@ -78,7 +81,7 @@ pub struct ModelInfo {
 
 impl ModelInfo {
     /// A model that only the settings know: price unknown, middling priors, able to take tools and
-    /// schemas, no images. Limits and abilities can be set from there; price, quality and latency cannot.
+    /// schemas, no images. Limits and what it can do are set from there, how able it is by `[[abilities]]`; price and latency cannot.
     #[must_use]
     pub fn custom(provider: &str, id: &str) -> Self {
         Self {
@@ -94,6 +97,7 @@ impl ModelInfo {
             quality: 0.5,
             quality_by_task: QualityByTask::new(),
             quality_source: "estimate".to_owned(),
+            quality_sources: BTreeMap::new(),
             latency: LatencyPrior { ttft_ms: 1_000.0, tokens_per_second: 60.0 },
             deprecated_on: None,
             source: Source { dataset: "settings".to_owned(), ..Source::default() },
@@ -104,6 +108,22 @@ impl ModelInfo {
     #[must_use]
     pub fn quality_for(&self, task: Task) -> f32 {
         self.quality_by_task.get(&task).copied().unwrap_or(self.quality)
+    }
+
+    /// Sets how able it is at a task, or at every task, by the settings.
+    pub fn set_ability(&mut self, task: Option<Task>, ability: f32) {
+        match task {
+            Some(task) => {
+                self.quality_by_task.insert(task, ability);
+                self.quality_sources.insert(task, "settings".to_owned());
+            }
+            None => {
+                self.quality = ability;
+                "settings".clone_into(&mut self.quality_source);
+                self.quality_by_task.clear();
+                self.quality_sources.clear();
+            }
+        }
     }
 
     /// Whether the provider has ended it by this day, given as `2026-11-24`.

@@ -178,6 +178,7 @@ fn request(mode: Mode, task: Task, text: &str, input_tokens: u64) -> Request {
         allowed: Arc::default(),
         day: "2026-11-25".to_owned(),
         last_turn: None,
+        learned: Arc::default(),
     }
 }
 
@@ -266,6 +267,47 @@ fn of_a_tie_the_cheaper_wins() {
     let pool = pool.map(|m| Candidate { provider: "p".into(), model: Arc::new(m), ready: true });
     let order = targets(&Pool::new(pool.to_vec()), &request(Mode::Balance, Task::Chat, "hi", 1_000));
     assert_eq!(order.iter().map(|t| t.model.id.as_str()).collect::<Vec<_>>(), ["b", "a"]);
+}
+
+#[test]
+fn what_is_no_candidate_is_told_with_its_reason() {
+    let mut pool = catalog();
+    for candidate in pool.iter_mut().filter(|c| *c.provider == *"groq") {
+        candidate.ready = false;
+    }
+    let all = pool.len();
+    let mut request = request(Mode::Balance, Task::Qa, "What is this?", 200_000);
+    request.needs.images = true;
+    request.allowed =
+        Arc::new(AllowedModels::new(&["openai/*".to_owned(), "groq/*".to_owned(), "mistral/*".to_owned()]));
+    let decision = select(&Pool::new(pool), &request, &LatencyTracker::default()).unwrap();
+    assert_eq!(decision.targets.len() + decision.filtered.len(), all);
+    let of = |provider: &str, id: &str| {
+        let found = decision.filtered.iter().find(|f| *f.provider == *provider && f.model.id == id);
+        found.map(|filtered| filtered.filter)
+    };
+    assert_eq!(of("groq", "openai/gpt-oss-20b"), Some(Filter::NoKey));
+    assert_eq!(of("anthropic", "claude-opus-5-5"), Some(Filter::NotAllowed));
+    assert_eq!(of("openai", "o4-mini"), Some(Filter::Ended));
+    assert_eq!(of("openai", "gpt-4o"), Some(Filter::Context));
+    assert_eq!(of("openai", "gpt-5.5"), None);
+}
+
+#[test]
+fn what_a_workspace_learns_moves_its_choice() {
+    let pool = Pool::new(catalog());
+    let mut request = request(Mode::Balance, Task::Coding, "Write a function that merges two lists", 20);
+    let first = targets(&pool, &request).remove(0);
+    let mut learned = Learned::default();
+    learned.hear(&first.provider, &first.model.id, Task::Coding, &Said { count: 200, above_forecast: -160.0 });
+    for _ in 0..50 {
+        learned.observe(&first.provider, &first.model.id, true);
+    }
+    request.learned = Arc::new(learned);
+    let then = targets(&pool, &request);
+    assert_ne!(then.first().map(|target| &target.model.id), Some(&first.model.id));
+    let moved = then.iter().find(|t| t.model.id == first.model.id && t.provider == first.provider).unwrap();
+    assert!((moved.ability - first.ability + 0.2).abs() < 0.01);
 }
 
 proptest! {

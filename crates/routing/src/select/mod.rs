@@ -4,7 +4,9 @@
 //! never changes the order of the others**.
 
 mod error;
+mod filter;
 mod latency;
+mod learned;
 #[cfg(test)]
 mod mixed_tests;
 mod pool;
@@ -13,7 +15,9 @@ mod score;
 mod tests;
 
 pub use error::SelectError;
+pub use filter::{Filter, Filtered};
 pub use latency::{LatencyTracker, LatencyView, Observed};
+pub use learned::{Learned, Said};
 pub use pool::{Candidate, Pool};
 pub use score::Scores;
 
@@ -76,6 +80,8 @@ pub struct Request {
     pub day: String,
     /// A conversation stays where it is while that is worth more than the switch.
     pub last_turn: Option<LastTurn>,
+    /// What the workspace has learned of its models.
+    pub learned: Arc<Learned>,
 }
 
 /// A place to send the request to.
@@ -86,6 +92,8 @@ pub struct Target {
     /// What the provider is sent as the model: the model's id, or the alias that was asked for.
     pub name: Arc<str>,
     pub utility: f32,
+    /// At the task, with what the workspace has learned.
+    pub ability: f32,
     pub scores: Scores,
     /// None: the price is not known.
     pub estimated_cost_nano_usd: Option<u64>,
@@ -97,6 +105,8 @@ pub struct Target {
 pub struct Decision {
     /// Best first.
     pub targets: Vec<Target>,
+    /// What is no target, and why.
+    pub filtered: Vec<Filtered>,
     /// 0 to 1. A model that was named is certain: 1. A choice among models: one half, and the more
     /// the further the best is ahead of the next other model: `0.5 + 5 × (u₁ − u₂)`, at most 1.
     pub confidence: f32,
@@ -189,9 +199,10 @@ pub fn select(pool: &Pool, request: &Request, latency: &dyn LatencyView) -> Resu
     }
     let mut reasons = Vec::new();
     let mut left_for = None;
-    candidates.retain(|candidate| match lacks(&candidate.model, request, named) {
+    candidates.retain(|candidate| match filter::lacks(&candidate.model, request, named) {
         None => true,
-        Some(reason) => {
+        Some(filter) => {
+            let reason = filter.why();
             if request.last_turn.as_ref().is_some_and(|last| last.went_to(&candidate.provider, &candidate.model)) {
                 left_for = Some(reason);
             }
@@ -214,7 +225,8 @@ pub fn select(pool: &Pool, request: &Request, latency: &dyn LatencyView) -> Resu
     });
     let stay = stay(request, left_for);
     let confidence = if named { 1.0 } else { confidence(&targets) };
-    Ok(Decision { targets, confidence, warnings, stay })
+    let filtered = pool.filtered(request, named);
+    Ok(Decision { targets, filtered, confidence, warnings, stay })
 }
 
 /// None if the caller or a rule names another model or provider, or none was before.
@@ -234,28 +246,4 @@ fn confidence(targets: &[Target]) -> f32 {
         Some(next) => (0.5 + 5.0 * (first.utility - next.utility)).clamp(0.0, 1.0),
         None => 1.0,
     }
-}
-
-/// Why the model cannot take the request. A model that was ended is tried when it is named: the provider
-/// knows best whether it is.
-fn lacks(model: &ModelInfo, request: &Request, named: bool) -> Option<&'static str> {
-    let (can, needs) = (&model.capabilities, &request.needs);
-    let checks = [
-        (needs.tools && !can.tools, "cannot use tools"),
-        (needs.images && !can.images, "cannot see images"),
-        (needs.files && !can.files, "cannot read files"),
-        (needs.json_schema && !can.json_schema, "cannot answer by a JSON schema"),
-        (needs.reasoning && !can.reasoning, "cannot reason"),
-        (!named && model.is_deprecated(&request.day), "was ended by its provider"),
-    ];
-    if let Some((_, reason)) = checks.into_iter().find(|(lacking, _)| *lacking) {
-        return Some(reason);
-    }
-    let output = needs.max_output_tokens.unwrap_or(0);
-    if needs.input_tokens_estimate.saturating_add(output) > model.context_window
-        || model.max_input_tokens.is_some_and(|most| needs.input_tokens_estimate > most)
-    {
-        return Some("has too small a context window");
-    }
-    (model.max_output_tokens > 0 && output > model.max_output_tokens).then_some("cannot answer at such length")
 }

@@ -48,6 +48,13 @@ impl Pool {
         self.providers.contains(name)
     }
 
+    /// The catalog's id of the model that a provider calls by this name.
+    #[must_use]
+    pub fn id_of(&self, provider: &str, name: &str) -> Option<String> {
+        let found = self.of_model(name).into_iter().find(|candidate| *candidate.provider == *provider);
+        found.map(|candidate| candidate.model.id.clone())
+    }
+
     pub(super) fn ready_providers(&self) -> Vec<String> {
         let ready: BTreeSet<&str> = self.candidates.iter().filter(|c| c.ready).map(|c| &*c.provider).collect();
         ready.into_iter().map(str::to_owned).collect()

@@ -45,11 +45,13 @@ pub(super) fn rank(candidates: &[&Candidate], request: &Request, seen: &dyn Late
             let cache_read = last.map_or(0, |last| last.in_cache(model).min(input));
             let usage = TokenUsage { uncached_input: input - cache_read, cache_read, output, ..TokenUsage::default() };
             let cost = model.price.map(|price| price.cost(&usage));
+            let learned = request.learned.shift(&candidate.provider, &model.id, request.needs.task);
+            let ability = (model.quality_for(request.needs.task) + learned).clamp(0.0, 1.0);
             let estimated_ms = expected_ms(model, candidate, output, seen);
             let scores = Scores {
                 #[allow(clippy::cast_precision_loss)]
                 cost: cost.map_or(UNKNOWN, |cost| falling(cost as f32, COST_RANGE)),
-                quality: quality(model.quality_for(request.needs.task), request.needs.forecast.difficulty),
+                quality: quality(ability, request.needs.forecast.difficulty),
                 latency: falling(estimated_ms, LATENCY_RANGE),
             };
             Target {
@@ -57,6 +59,7 @@ pub(super) fn rank(candidates: &[&Candidate], request: &Request, seen: &dyn Late
                 provider: Arc::clone(&candidate.provider),
                 model: Arc::clone(model),
                 utility: utility(request.mode, &scores, named) + if last.is_some() { SWITCH } else { 0.0 },
+                ability,
                 scores,
                 estimated_cost_nano_usd: cost,
                 estimated_ms,

@@ -31,6 +31,7 @@ fn ask(candidates: Vec<Candidate>, needs: Needs, last_turn: Option<LastTurn>) ->
         allowed: Arc::default(),
         day: "2026-11-25".to_owned(),
         last_turn,
+        learned: Arc::default(),
     };
     select(&Pool::new(candidates), &request, &LatencyTracker::default()).unwrap()
 }

@@ -10,6 +10,7 @@ mod checkpointer;
 mod connection;
 pub(crate) mod conversations;
 mod convert;
+pub(crate) mod feedback;
 pub(crate) mod firewall_rules;
 mod gather;
 pub(crate) mod ledger;

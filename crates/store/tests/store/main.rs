@@ -6,6 +6,7 @@
 mod bootstrap;
 mod conversations;
 mod durability;
+mod feedback;
 mod files;
 mod firewall_rules;
 mod keys;

@@ -37,10 +37,12 @@ pub(super) async fn run(args: RouteArgs) -> Result<(), Failure> {
         return output::line(route);
     }
     tell!(
-        "mode {}, task {}, confidence {:.2}",
+        "mode {}, task {}, confidence {:.2}, difficulty {:.2}, about {} tokens of answer",
         table::cell(&route, "mode"),
         table::cell(&route, "task"),
         route["confidence"].as_f64().unwrap_or_default(),
+        route["difficulty"].as_f64().unwrap_or_default(),
+        table::cell(&route, "expected_output_tokens"),
     );
     for rule in route["routing_rules"].as_array().into_iter().flatten() {
         tell!("routing rule {rule} matched");
@@ -48,9 +50,14 @@ pub(super) async fn run(args: RouteArgs) -> Result<(), Failure> {
     for warning in route["warnings"].as_array().into_iter().flatten() {
         tell!("warning: {}", output::shown(&table::cell(warning, "message")));
     }
-    let candidates = route["candidates"].as_array().cloned().unwrap_or_default();
-    let rows: Vec<_> = candidates.iter().map(row).collect();
-    table::print(&["PROVIDER", "MODEL", "UTILITY", "COST", "QUALITY", "LATENCY", "USD"], &rows)
+    for hit in route["firewall"]["hits"].as_array().into_iter().flatten() {
+        let (name, action) = (output::shown(&table::cell(hit, "name")), table::cell(hit, "action"));
+        tell!("firewall rule {} \"{name}\" would {action}", hit["rule_id"]);
+    }
+    let rows = ["candidates", "filtered"].into_iter().flat_map(|list| route[list].as_array().into_iter().flatten());
+    let rows: Vec<_> = rows.map(row).collect();
+    let headings = ["PROVIDER", "MODEL", "UTILITY", "ABILITY", "COST", "QUALITY", "LATENCY", "USD", "MS", "WHY NOT"];
+    table::print(&headings, &rows)
 }
 
 fn row(candidate: &Value) -> Vec<String> {
@@ -60,9 +67,19 @@ fn row(candidate: &Value) -> Vec<String> {
         table::cell(candidate, "provider"),
         table::cell(candidate, "model"),
         score(&candidate["utility"]),
+        score(&candidate["ability"]),
         score(&scores["cost"]),
         score(&scores["quality"]),
         score(&scores["latency"]),
         candidate["estimated_cost_usd"].as_f64().map_or_else(|| "-".to_owned(), |usd| format!("{usd:.6}")),
+        candidate["estimated_latency_ms"].as_f64().map_or_else(|| "-".to_owned(), |ms| format!("{ms:.0}")),
+        why_not(candidate),
     ]
+}
+
+fn why_not(candidate: &Value) -> String {
+    match candidate["ejected"]["reason"].as_str() {
+        Some(reason) => format!("ejected: {reason}"),
+        None => table::cell(candidate, "filter"),
+    }
 }

@@ -38,8 +38,15 @@ pub struct Layers {
     values: Values,
 }
 
-/// A `[[providers]]` entry of the user's file, with what is needed to name its place.
-pub struct ProviderEntry {
+/// What the user's file has lists of.
+#[derive(Default)]
+pub struct Lists {
+    pub providers: Vec<Entry>,
+    pub abilities: Vec<Entry>,
+}
+
+/// A `[[providers]]` or `[[abilities]]` entry of the user's file, with what is needed to name its place.
+pub struct Entry {
     pub table: toml::Table,
     pub place: String,
 }
@@ -89,8 +96,8 @@ impl Layers {
         self.values.insert((section.to_owned(), key.to_owned()), (value, place.to_owned()));
     }
 
-    /// Takes a file in. Gives its providers back, if it has any.
-    pub fn add_file(&mut self, name: &str, text: &str, mistakes: &mut Vec<Mistake>) -> Vec<ProviderEntry> {
+    /// Takes a file in. Gives its lists back, if it has any.
+    pub fn add_file(&mut self, name: &str, text: &str, mistakes: &mut Vec<Mistake>) -> Lists {
         let place = |span: Range<usize>| format!("{name}:{}", line(text, span.start));
         // What cannot be read does not keep the rest from being looked at.
         let (document, errors) = DeTable::parse_recoverable(text);
@@ -104,12 +111,17 @@ impl Layers {
             }
         }
         let document = document.into_inner();
-        let mut providers = Vec::new();
+        let mut lists = Lists::default();
         for (section, value) in document {
             let at = place(section.span());
             let section = section.into_inner().into_owned();
-            if section == "providers" {
-                providers = provider_entries(value, &place, mistakes);
+            let list = match section.as_str() {
+                "providers" => Some(&mut lists.providers),
+                "abilities" => Some(&mut lists.abilities),
+                _ => None,
+            };
+            if let Some(list) = list {
+                *list = entries(&section, value, &place, mistakes);
                 continue;
             }
             if !self.values.keys().any(|(known, _)| *known == section) {
@@ -133,7 +145,7 @@ impl Layers {
                 self.add(&section, key.get_ref(), setting, &at, mistakes);
             }
         }
-        providers
+        lists
     }
 
     /// `TOKENROUTER_SECTION__KEY`.
@@ -171,14 +183,15 @@ impl Layers {
     }
 }
 
-fn provider_entries(
+fn entries(
+    name: &str,
     value: Spanned<DeValue<'_>>,
     place: &dyn Fn(Range<usize>) -> String,
     mistakes: &mut Vec<Mistake>,
-) -> Vec<ProviderEntry> {
+) -> Vec<Entry> {
     let at = place(value.span());
     let DeValue::Array(entries) = value.into_inner() else {
-        mistakes.push(Mistake { place: at, message: "`providers` must be written as `[[providers]]`".to_owned() });
+        mistakes.push(Mistake { place: at, message: format!("`{name}` must be written as `[[{name}]]`") });
         return Vec::new();
     };
     entries
@@ -186,9 +199,9 @@ fn provider_entries(
         .filter_map(|entry| {
             let place = place(entry.span());
             match plain(entry.into_inner()) {
-                toml::Value::Table(table) => Some(ProviderEntry { table, place }),
+                toml::Value::Table(table) => Some(Entry { table, place }),
                 _ => {
-                    mistakes.push(Mistake { place, message: "a provider must be a table".to_owned() });
+                    mistakes.push(Mistake { place, message: format!("an entry of `{name}` must be a table") });
                     None
                 }
             }

@@ -3,6 +3,7 @@
 //! A mistake is reported with its place, and all mistakes at once. **Keys are read from where the
 //! settings point (`env:`, `file:`), never written in them, and never shown.**
 
+mod abilities;
 mod hosts;
 mod layers;
 mod providers;
@@ -59,14 +60,16 @@ pub fn load(
 ) -> Result<Settings, Vec<Mistake>> {
     let mut mistakes = Vec::new();
     let mut layers = Layers::defaults();
+    let mut abilities = Vec::new();
     let mut configured: Vec<ProviderOptions> = providers::from_environment(environment, &mut mistakes);
     if let Some(path) = file {
         match std::fs::read_to_string(path) {
             Err(error) => mistakes.push(Mistake { place: path.display().to_string(), message: error.to_string() }),
             Ok(text) => {
                 let name = path.display().to_string();
-                let list = layers.add_file(&name, &text, &mut mistakes);
-                for provider in providers(&list, environment, &mut mistakes) {
+                let lists = layers.add_file(&name, &text, &mut mistakes);
+                abilities = abilities::abilities(&lists.abilities, &mut mistakes);
+                for provider in providers(&lists.providers, environment, &mut mistakes) {
                     configured.retain(|known| known.name != provider.name);
                     configured.push(provider);
                 }
@@ -83,6 +86,7 @@ pub fn load(
     let known = providers::known(environment, &configured, &mut mistakes);
     let mut settings = settings(&layers, configured, &mut mistakes);
     settings.options.known_providers = known;
+    settings.options.abilities = abilities;
     let (master_keys, place) = layers.string("vault", "master_keys");
     match secrets::master_keys(&master_keys, environment) {
         Ok(keys) => settings.options.master_keys = keys,
@@ -140,6 +144,7 @@ fn settings(layers: &Layers, providers: Vec<ProviderOptions>, mistakes: &mut Vec
         max_attempts: bytes(count("upstream", "max_attempts", 1)),
         time,
         health,
+        abilities: Vec::new(),
     };
     let mut word = |section: &str, key: &str, known: &[&str]| {
         let (word, place) = layers.string(section, key);

@@ -2,7 +2,7 @@
 
 use super::Mistake;
 use super::hosts::{self, HOSTS, Host};
-use super::layers::ProviderEntry;
+use super::layers::Entry;
 use super::secrets;
 use secrecy::SecretString;
 use std::collections::HashMap;
@@ -99,7 +99,7 @@ fn check_address(provider: &ProviderOptions, place: &str, mistakes: &mut Vec<Mis
 
 /// Reads the `[[providers]]` entries.
 pub(super) fn providers(
-    entries: &[ProviderEntry],
+    entries: &[Entry],
     environment: &HashMap<String, String>,
     mistakes: &mut Vec<Mistake>,
 ) -> Vec<ProviderOptions> {
@@ -122,7 +122,7 @@ fn can_be_a_name(name: &str) -> bool {
 }
 
 struct Reader<'a> {
-    entry: &'a ProviderEntry,
+    entry: &'a Entry,
     environment: &'a HashMap<String, String>,
     mistakes: &'a mut Vec<Mistake>,
 }
