@@ -183,9 +183,11 @@ impl Accounts {
     }
 
     /// Of all workspaces that have keys, and the keys that are of no use.
+    /// `first_turn` is another one for each snapshot: keys that began anew with each would never come to the last.
     pub fn of_workspaces(
         providers: &Arc<Providers>,
         rows: &[ProviderKeyRow],
+        first_turn: usize,
     ) -> (HashMap<i64, Arc<Self>>, Vec<Useless>) {
         let mut own: HashMap<i64, BTreeMap<String, Own>> = HashMap::new();
         let mut useless = Vec::new();
@@ -194,7 +196,9 @@ impl Accounts {
             if providers.is_simulated(&row.provider) && matches!(account, Err(KeyProblem::Moved)) {
                 continue;
             }
-            let keys = own.entry(row.workspace_id).or_default().entry(row.provider.clone()).or_default();
+            let of_workspace = own.entry(row.workspace_id).or_default();
+            let new = || Own { turn: AtomicUsize::new(first_turn), ..Own::default() };
+            let keys = of_workspace.entry(row.provider.clone()).or_insert_with(new);
             match account {
                 Ok(account) => keys.accounts.push(Arc::new(account)),
                 Err(problem) => {
@@ -293,11 +297,12 @@ impl Accounts {
     }
 }
 
-/// Each in its turn, as often as its weight says.
+/// Each in its turn, as often as its weight says, and not all its turns in one go: of two keys of weight 500 the
+/// second would wait for 500 requests.
 fn in_turn<'a>(accounts: &[&'a Arc<Account>], turn: usize) -> Option<&'a Arc<Account>> {
     let weight = |account: &Account| usize::try_from(account.weight).unwrap_or(1).max(1);
     let total: usize = accounts.iter().map(|account| weight(account)).sum();
-    let mut left = turn.checked_rem(total)?;
+    let mut left = turn.checked_rem(total)? * stride(total) % total;
     for account in accounts {
         let weight = weight(account);
         if left < weight {
@@ -306,6 +311,18 @@ fn in_turn<'a>(accounts: &[&'a Arc<Account>], turn: usize) -> Option<&'a Arc<Acc
         left -= weight;
     }
     None
+}
+
+/// Steps of the golden ratio meet every place of a round once, and spread over it from the first on.
+fn stride(round: usize) -> usize {
+    let has_no_common_divisor = |step: &usize| {
+        let (mut a, mut b) = (*step, round);
+        while b > 0 {
+            (a, b) = (b, a % b);
+        }
+        a == 1
+    };
+    (1..=round * 618 / 1_000).rev().find(has_no_common_divisor).unwrap_or(1)
 }
 
 /// The gateway's candidates, with what own keys add (true) or take away (false).
@@ -378,7 +395,7 @@ mod tests {
     fn own_keys_take_the_place_of_the_gateways_and_add_providers_for_their_workspace_alone() {
         let providers = providers();
         let rows = [row(&providers, 1, "openai", 1, 1), row(&providers, 1, "mistral", 2, 1)];
-        let (accounts, useless) = Accounts::of_workspaces(&providers, &rows);
+        let (accounts, useless) = Accounts::of_workspaces(&providers, &rows, 0);
         assert!(useless.is_empty() && accounts.len() == 1);
         let own = &accounts[&1];
         assert_eq!(own.of("openai").iter().map(|a| a.key_id).collect::<Vec<_>>(), [Some(1)]);
@@ -392,7 +409,7 @@ mod tests {
     fn keys_take_turns_by_weight_and_one_that_is_refused_leaves_them_to_the_rest() {
         let (providers, health, now) = (providers(), health(), Instant::now());
         let rows = [row(&providers, 1, "openai", 1, 3), row(&providers, 1, "openai", 2, 1)];
-        let (accounts, _) = Accounts::of_workspaces(&providers, &rows);
+        let (accounts, _) = Accounts::of_workspaces(&providers, &rows, 0);
         let own = &accounts[&1];
         let pick = |refused: &[&str]| own.pick(&health, "openai", "m", refused, now).and_then(|a| a.key_id);
         let picked: Vec<_> = (0..8).filter_map(|_| pick(&[])).collect();
@@ -415,6 +432,26 @@ mod tests {
     }
 
     #[test]
+    fn heavy_keys_take_turns_from_the_first_requests_on_and_from_any_snapshot() {
+        let (providers, health, now) = (providers(), health(), Instant::now());
+        let rows = [row(&providers, 1, "openai", 1, 500), row(&providers, 1, "openai", 2, 500)];
+        let picks = |first_turn: usize, count: usize| -> usize {
+            let (accounts, _) = Accounts::of_workspaces(&providers, &rows, first_turn);
+            let pick = || accounts[&1].pick(&health, "openai", "m", &[], now).and_then(|account| account.key_id);
+            (0..count).filter(|_| pick() == Some(1)).count()
+        };
+        assert!((3..=7).contains(&picks(0, 10)));
+        assert_eq!(picks(7, 1_000), 500);
+        // A change of the settings with every request.
+        let of_each: usize = (0..100).map(|version| picks(version, 1)).sum();
+        assert!((40..=60).contains(&of_each), "{of_each}");
+        for round in 1..300 {
+            let met: BTreeSet<usize> = (0..round).map(|turn| turn * stride(round) % round).collect();
+            assert_eq!(met.len(), round);
+        }
+    }
+
+    #[test]
     fn a_key_of_no_use_is_told_and_the_gateways_is_not_taken_instead() {
         let providers = providers();
         let mut moved = row(&providers, 1, "openai", 1, 1);
@@ -423,7 +460,7 @@ mod tests {
         changed.sealed = SealedKey { master_key_version: 9, ..changed.sealed };
         let mut gone = row(&providers, 3, "openai", 3, 1);
         gone.provider = "gone".to_owned();
-        let (accounts, useless) = Accounts::of_workspaces(&providers, &[moved, changed, gone]);
+        let (accounts, useless) = Accounts::of_workspaces(&providers, &[moved, changed, gone], 0);
         let problems: Vec<_> = useless.into_iter().map(|useless| useless.problem).collect();
         assert_eq!(
             problems,

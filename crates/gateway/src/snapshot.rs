@@ -43,7 +43,8 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     pub async fn load(store: &Store, providers: &Arc<Providers>) -> Result<Self, StoreError> {
         let rows = store.snapshot().await?;
-        let (accounts, useless_keys) = Accounts::of_workspaces(providers, &rows.provider_keys);
+        let first_turn = usize::try_from(rows.version).unwrap_or(0);
+        let (accounts, useless_keys) = Accounts::of_workspaces(providers, &rows.provider_keys, first_turn);
         for useless in &useless_keys {
             let Useless { workspace_id, key_id, provider, problem } = useless;
             tracing::error!(workspace = workspace_id, key = key_id, provider, %problem, "a provider key cannot be used");
