@@ -43,7 +43,7 @@ impl Class {
     /// Whether another key of the same provider may do better.
     #[must_use]
     pub fn concerns_key(self) -> bool {
-        matches!(self, Self::Auth | Self::Quota | Self::Spent)
+        matches!(self, Self::Auth | Self::ModelMissing | Self::Quota | Self::Spent)
     }
 
     /// The word for it in `attempts[].outcome`.
