@@ -47,7 +47,9 @@ impl MasterKey {
         let mut key = Zeroizing::new([0_u8; KEY_LENGTH]);
         if text.len() == 2 * KEY_LENGTH {
             for (byte, digits) in key.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+                // A number may have a sign, digits have none.
                 let digits = std::str::from_utf8(digits).map_err(|_| NoMasterKey)?;
+                let digits = Some(digits).filter(|digits| !digits.starts_with('+')).ok_or(NoMasterKey)?;
                 *byte = u8::from_str_radix(digits, 16).map_err(|_| NoMasterKey)?;
             }
             return Ok(Self(key));
@@ -178,7 +180,15 @@ mod tests {
         let hex = MasterKey::parse(&HEX.into()).unwrap();
         let base64 = MasterKey::parse(&STANDARD.encode(*hex.0).into()).unwrap();
         assert_eq!(*hex.0, *base64.0);
-        for wrong in ["", "short", &HEX[..62], &format!("{HEX}00"), &"zz".repeat(32), &STANDARD.encode([1; 31])] {
+        for wrong in [
+            "",
+            "short",
+            &HEX[..62],
+            &format!("{HEX}00"),
+            &"zz".repeat(32),
+            &"+f".repeat(32),
+            &STANDARD.encode([1; 31]),
+        ] {
             assert!(MasterKey::parse(&wrong.into()).is_err(), "{wrong}");
         }
         assert!(!format!("{hex:?}").contains("01"));
