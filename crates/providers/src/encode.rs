@@ -108,6 +108,16 @@ impl Losses {
     }
 }
 
+/// Keywords of one schema that a warning names.
+const MOST_LEFT_OUT: usize = 32;
+
+/// Remembers a keyword that was left out of a schema, once, and not more of them than a warning has use for.
+pub(crate) fn leave_out(left_out: &mut Vec<String>, keyword: &str) {
+    if left_out.len() < MOST_LEFT_OUT && !left_out.iter().any(|known| known == keyword) {
+        left_out.push(keyword.to_owned());
+    }
+}
+
 /// What a wire format's encoder works with and fills.
 pub(crate) struct Context<'a> {
     pub target: &'a Target<'a>,

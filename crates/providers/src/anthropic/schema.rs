@@ -5,15 +5,20 @@
 //! What it refuses is told in the description instead, where the model may heed it, and named for a warning; the
 //! answer is then held against the schema as it was given.
 
+use crate::encode::leave_out;
 use serde_json::{Map, Value, json};
+use std::collections::HashSet;
 
 const FORMATS: [&str; 10] =
     ["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"];
 
+/// Levels of a schema that are followed, references among them. A body of JSON has at most 128 itself.
+const MOST_LEVELS: usize = 256;
+
 /// The lowered schema, and the keywords that were left out, each once. None if it refers to itself or to what is
-/// not in it.
+/// not in it, or has no end within its levels.
 pub(super) fn lower(schema: &Value) -> Option<(Value, Vec<String>)> {
-    if !is_finite(schema, schema, &mut vec!["#".to_owned()], &mut Vec::new()) {
+    if !Finite::new(schema).schema(schema, 0) {
         return None;
     }
     let mut left_out = Vec::new();
@@ -21,31 +26,53 @@ pub(super) fn lower(schema: &Value) -> Option<(Value, Vec<String>)> {
     Some((lowered, left_out))
 }
 
-/// Whether what it refers to is there, and comes to an end. `open` are the places that are being looked at.
-fn is_finite(root: &Value, schema: &Value, open: &mut Vec<String>, known: &mut Vec<String>) -> bool {
-    match schema {
-        Value::Object(object) => object.iter().all(|(keyword, value)| match (keyword.as_str(), value) {
-            ("$ref", Value::String(place)) => {
-                if open.contains(place) {
-                    return false;
+/// Whether what a schema refers to is there, and comes to an end. Each place is looked at once.
+struct Finite<'a> {
+    root: &'a Value,
+    /// The places that are being looked at.
+    open: Vec<&'a str>,
+    known: HashSet<&'a str>,
+}
+
+impl<'a> Finite<'a> {
+    fn new(root: &'a Value) -> Self {
+        Self { root, open: vec!["#"], known: HashSet::new() }
+    }
+
+    fn schema(&mut self, schema: &'a Value, level: usize) -> bool {
+        if level >= MOST_LEVELS {
+            return false;
+        }
+        match schema {
+            Value::Object(object) => object.iter().all(|(keyword, value)| match (keyword.as_str(), value) {
+                ("$ref", Value::String(place)) => self.reference(place, level + 1),
+                // Texts and values, no schemas.
+                ("enum" | "const" | "default" | "examples", _) => true,
+                // Names, which may be those of keywords.
+                ("properties" | "patternProperties" | "$defs" | "definitions", Value::Object(named)) => {
+                    named.values().all(|schema| self.schema(schema, level + 1))
                 }
-                if known.contains(place) {
-                    return true;
-                }
-                let Some(target) = place.strip_prefix('#').and_then(|pointer| root.pointer(pointer)) else {
-                    return false;
-                };
-                open.push(place.clone());
-                let finite = is_finite(root, target, open, known);
-                known.extend(open.pop());
-                finite
-            }
-            // Texts and values, no schemas.
-            ("enum" | "const" | "default" | "examples", _) => true,
-            (_, value) => is_finite(root, value, open, known),
-        }),
-        Value::Array(list) => list.iter().all(|value| is_finite(root, value, open, known)),
-        _ => true,
+                (_, value) => self.schema(value, level + 1),
+            }),
+            Value::Array(list) => list.iter().all(|value| self.schema(value, level + 1)),
+            _ => true,
+        }
+    }
+
+    fn reference(&mut self, place: &'a str, level: usize) -> bool {
+        if self.open.contains(&place) {
+            return false;
+        }
+        if self.known.contains(place) {
+            return true;
+        }
+        let Some(target) = place.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer)) else {
+            return false;
+        };
+        self.open.push(place);
+        let finite = self.schema(target, level);
+        self.known.extend(self.open.pop());
+        finite
     }
 }
 
@@ -104,9 +131,7 @@ fn of_object(schema: &Map<String, Value>, left_out: &mut Vec<String>) -> Map<Str
                 out.insert(keyword.clone(), taken);
             }
             None => {
-                if !left_out.contains(keyword) {
-                    left_out.push(keyword.clone());
-                }
+                leave_out(left_out, keyword);
                 told.insert(keyword.clone(), value.clone());
             }
         }
@@ -189,11 +214,27 @@ mod tests {
             json!({"type": "object", "properties": {"next": {"$ref": "#"}}}),
             json!({"$ref": "#/$defs/a", "$defs": {"a": {"items": {"$ref": "#/$defs/b"}}, "b": {"$ref": "#/$defs/a"}}}),
             json!({"$ref": "https://example.org/s"}),
+            // A property of a keyword's name is a schema all the same.
+            json!({"type": "object", "properties": {"default": {"$ref": "#"}}}),
+            // One place after the other, more of them than the stack could take.
+            json!({"$ref": "#/$defs/0", "$defs": chain(50_000)}),
         ] {
             assert_eq!(lower(&endless), None);
         }
         let twice = json!({"anyOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/a"}], "$defs": {"a": {"type": "null"}},
                            "default": {"$ref": "#"}});
         assert!(lower(&twice).is_some());
+        assert!(lower(&json!({"$ref": "#/$defs/0", "$defs": chain(100)})).is_some());
+    }
+
+    fn chain(length: usize) -> Value {
+        let link = |n: usize| (n.to_string(), json!({"$ref": format!("#/$defs/{}", n + 1)}));
+        (0..length).map(link).chain([(length.to_string(), json!({"type": "null"}))]).collect()
+    }
+
+    #[test]
+    fn a_schema_of_many_keywords_has_some_of_them_named() {
+        let many: Value = (0..200_000).map(|n| (format!("k{n}"), Value::Null)).collect();
+        assert_eq!(lower(&many).unwrap().1.len(), 32);
     }
 }

@@ -4,6 +4,7 @@
 //! has company. What can be said in other words is; what cannot is named, for a warning. The caller
 //! goes on seeing the schema as it was given.
 
+use crate::encode::leave_out;
 use serde_json::{Map, Value, json};
 
 /// Taken as they are.
@@ -28,12 +29,6 @@ pub(super) fn lower(schema: &Value) -> (Value, Vec<String>) {
     let mut left_out = Vec::new();
     let lowered = any(schema, &mut left_out);
     (lowered, left_out)
-}
-
-fn leave_out(left_out: &mut Vec<String>, keyword: &str) {
-    if !left_out.iter().any(|known| known == keyword) {
-        left_out.push(keyword.to_owned());
-    }
 }
 
 fn any(schema: &Value, left_out: &mut Vec<String>) -> Value {

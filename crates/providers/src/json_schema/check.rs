@@ -284,6 +284,7 @@ impl<'a> Checker<'a> {
         let mut all = All::default();
         for (pattern, schema) in schemas {
             for (name, value) in object {
+                self.spend(1)?;
                 let outcome = match self.matches(pattern, name) {
                     Ok(true) => at(self.schema(schema, value), name),
                     Ok(false) => Ok(()),
@@ -329,6 +330,7 @@ impl<'a> Checker<'a> {
 
     fn dependent(&mut self, keyword: &str, dependencies: &'a Map<String, Value>, value: &Value) -> Outcome {
         let Value::Object(object) = value else { return Ok(()) };
+        self.spend(dependencies.len())?;
         let mut all = All::default();
         for (_, wanted) in dependencies.iter().filter(|(name, _)| object.contains_key(*name)) {
             let outcome = match wanted {

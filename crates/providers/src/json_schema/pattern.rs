@@ -30,8 +30,9 @@ fn translate(pattern: &str) -> Option<String> {
                 // Of ASCII outside of a class; within one it is a backspace, which `regex` has not.
                 'b' if !class => out.push_str("(?-u:\\b)"),
                 'B' if !class => out.push_str("(?-u:\\B)"),
-                '/' => out.push('/'),
-                'c' | 'k' | '1'..='9' => return None,
+                literal @ ('/' | '<' | '>') => out.push(literal),
+                // `regex` has meanings of its own for the letters.
+                'c' | 'k' | '1'..='9' | 'A' | 'z' | 'a' | 'U' => return None,
                 'u' if chars.peek() != Some(&'{') => {
                     let digits: String = chars.by_ref().take(4).collect();
                     out.push_str(&format!("\\x{{{digits}}}"));
@@ -61,7 +62,16 @@ fn translate(pattern: &str) -> Option<String> {
                 out.push('\\');
                 out.push(c);
             }
-            // Flags in the midst of a pattern are no part of ECMA 262.
+            '-' if class && chars.peek() == Some(&'-') => return None,
+            '.' if !class => out.push_str("[^\\n\\r\\u{2028}\\u{2029}]"),
+            // Flags are no part of ECMA 262, and to fold the case of large classes takes seconds.
+            '(' if !class && chars.next_if_eq(&'?').is_some() => match chars.next()? {
+                kind @ (':' | '<') => {
+                    out.push_str("(?");
+                    out.push(kind);
+                }
+                _ => return None,
+            },
             other => out.push(other),
         }
     }
@@ -85,12 +95,28 @@ mod tests {
             (r"^\u0041$", "A", true),
             ("a$", "a\n", false),
             (r"\bx\b", "a x b", true),
+            (r"^\<a\>$", "<a>", true),
+            (r"^(?:a|b)(?<n>c)$", "bc", true),
+            ("^.$", "\r", false),
+            ("^.$", "é", true),
         ] {
             assert_eq!(compile(pattern).unwrap().is_match(text), matches, "{pattern} on {text:?}");
         }
-        for unread in
-            [r"(?=a)b", r"(a)\1", r"(?<!a)b", "[]", "[^]x", "(", r"\k<n>", &"a".repeat(5_000), "(a{1000}){1000}"]
-        {
+        for unread in [
+            r"(?=a)b",
+            "(?i)a",
+            "(?i:a)",
+            "[+--]",
+            r"\Aa",
+            r"(a)\1",
+            r"(?<!a)b",
+            "[]",
+            "[^]x",
+            "(",
+            r"\k<n>",
+            &"a".repeat(5_000),
+            "(a{1000}){1000}",
+        ] {
             assert!(compile(unread).is_none(), "{unread}");
         }
     }

@@ -135,6 +135,10 @@ fn a_hostile_schema_takes_no_more_than_its_steps() {
     let nested = format!("{}1{}", "[".repeat(100), "]".repeat(100));
     let wide: Vec<Value> = (0..2_000).map(|n| json!({ "a": n })).collect();
     let long = format!("\"{}\"", "a".repeat(400_000));
+    let named =
+        |name: &str, value: Value| -> Value { (0..20_000).map(|n| (format!("{name}{n}"), value.clone())).collect() };
+    let objects = json!(vec![json!({"a": 1}); 2_000]).to_string();
+    let folded = format!("(?i){}", "[ -\u{10fffd}]".repeat(500));
     let patterns: Vec<Value> = (0..500).map(|n| json!({"pattern": format!("^(a|b|ab){{0,{n}}}[^x]*$")})).collect();
     for (schema, text, is_found_out) in [
         (json!({"$ref": "#"}), "1", false),
@@ -146,6 +150,9 @@ fn a_hostile_schema_takes_no_more_than_its_steps() {
         (json!({"enum": vec![json!(wide); 200]}), json!(wide).to_string().as_str(), true),
         (json!({"pattern": "(a+)+$|(a|aa)+b|^(([a-z])+.)+[A-Z]([a-z])+$"}), long.as_str(), false),
         (json!({"allOf": patterns}), "\"abababababab\"", false),
+        (json!({"pattern": folded}), "\"a\"", false),
+        (json!({"items": {"dependentRequired": named("k", json!([]))}}), objects.as_str(), false),
+        (json!({"patternProperties": named("^k", json!(true))}), named("a", json!(1)).to_string().as_str(), false),
         (json!({"allOf": vec![json!({"maxLength": 1_000_000}); 5_000]}), long.as_str(), false),
     ] {
         let found = check(&schema, text);
