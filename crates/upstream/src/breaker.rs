@@ -127,16 +127,17 @@ impl Breaker {
         }
     }
 
-    pub fn failed(&mut self, now: Instant) {
-        self.fail(now, 1);
+    /// A request of that moment failed.
+    pub fn failed(&mut self, asked: Instant, now: Instant) {
+        self.fail(asked, now, 1);
     }
 
-    /// An answer broke off whose beginning was counted.
-    pub fn broke(&mut self, now: Instant) {
-        self.fail(now, 0);
+    /// An answer to a request of that moment broke off, whose beginning was counted.
+    pub fn broke(&mut self, asked: Instant, now: Instant) {
+        self.fail(asked, now, 0);
     }
 
-    fn fail(&mut self, now: Instant, answered: u32) {
+    fn fail(&mut self, asked: Instant, now: Instant, answered: u32) {
         match self.state {
             State::Closed => {
                 self.in_a_row = self.in_a_row.saturating_add(1);
@@ -146,12 +147,12 @@ impl Breaker {
                     self.state = State::Open { since: now, until: now + lasted, lasted };
                 }
             }
-            State::Probing { lasted, .. } => {
+            State::Probing { since, lasted, .. } if asked >= since => {
                 let lasted = lasted.saturating_mul(2).min(self.options.open.saturating_mul(LONGEST));
                 self.state = State::Open { since: now, until: now + lasted, lasted };
             }
             // Requests that went out before it opened say nothing new.
-            State::Open { .. } => {}
+            State::Open { .. } | State::Probing { .. } => {}
         }
     }
 
@@ -210,7 +211,7 @@ mod tests {
 
     fn opened(now: Instant) -> Breaker {
         let mut breaker = Breaker::new(OPTIONS, now);
-        (0..10).for_each(|_| breaker.failed(now));
+        (0..10).for_each(|_| breaker.failed(now, now));
         breaker
     }
 
@@ -218,9 +219,9 @@ mod tests {
     fn it_stays_closed_below_the_minimum_sample() {
         let now = Instant::now();
         let mut breaker = Breaker::new(OPTIONS, now);
-        (0..9).for_each(|_| breaker.failed(now));
+        (0..9).for_each(|_| breaker.failed(now, now));
         assert_eq!(breaker.verdict(now), Verdict::Ask);
-        breaker.failed(now);
+        breaker.failed(now, now);
         assert_eq!(breaker.verdict(now), Verdict::Wait(seconds(5)));
     }
 
@@ -231,12 +232,12 @@ mod tests {
         for _ in 0..50 {
             breaker.succeeded(now, now);
             breaker.succeeded(now, now);
-            breaker.failed(now);
+            breaker.failed(now, now);
         }
         assert_eq!(breaker.verdict(now), Verdict::Ask);
         for _ in 0..50 {
-            breaker.failed(now);
-            breaker.failed(now);
+            breaker.failed(now, now);
+            breaker.failed(now, now);
             if breaker.verdict(now) != Verdict::Ask {
                 return;
             }
@@ -250,11 +251,11 @@ mod tests {
         let now = Instant::now();
         let mut breaker = Breaker::new(OPTIONS, now);
         for _ in 0..4 {
-            breaker.failed(now);
+            breaker.failed(now, now);
         }
         breaker.succeeded(now, now);
         let later = now + seconds(8);
-        (0..5).for_each(|_| breaker.failed(later));
+        (0..5).for_each(|_| breaker.failed(later, later));
         assert_eq!(breaker.verdict(later), Verdict::Ask);
     }
 
@@ -263,7 +264,7 @@ mod tests {
         let now = Instant::now();
         let mut breaker = Breaker::new(OPTIONS, now);
         (0..10_000).for_each(|_| breaker.succeeded(now, now));
-        (0..10).for_each(|_| breaker.failed(now));
+        (0..10).for_each(|_| breaker.failed(now, now));
         assert_eq!(breaker.verdict(now), Verdict::Wait(seconds(5)));
     }
 
@@ -279,7 +280,7 @@ mod tests {
         assert!(!breaker.ask(later));
         breaker.succeeded(later, later);
         assert_eq!(breaker.verdict(later), Verdict::Ask);
-        breaker.failed(later);
+        breaker.failed(later, later);
         assert_eq!(breaker.verdict(later), Verdict::Ask);
     }
 
@@ -291,7 +292,7 @@ mod tests {
             let Verdict::Wait(open) = breaker.verdict(now) else { panic!("it is open") };
             now += open;
             assert!(breaker.ask(now));
-            breaker.failed(now);
+            breaker.failed(now, now);
             assert_eq!(breaker.verdict(now), Verdict::Wait(seconds(wait)));
         }
     }
@@ -317,6 +318,18 @@ mod tests {
     }
 
     #[test]
+    fn what_went_out_before_it_opened_does_not_fail_the_probe() {
+        let now = Instant::now();
+        let mut breaker = opened(now + seconds(1));
+        assert!(breaker.ask(now + seconds(6)));
+        breaker.failed(now, now + seconds(7));
+        breaker.broke(now, now + seconds(7));
+        assert_eq!(breaker.verdict(now + seconds(7)), Verdict::Wait(seconds(4)), "the probe is still under way");
+        breaker.failed(now + seconds(6), now + seconds(8));
+        assert_eq!(breaker.verdict(now + seconds(8)), Verdict::Wait(seconds(10)));
+    }
+
+    #[test]
     fn a_probe_closes_it_with_its_end_and_not_with_its_beginning() {
         let now = Instant::now();
         for whole in [true, false] {
@@ -329,7 +342,7 @@ mod tests {
                 breaker.succeeded(later, later);
                 assert_eq!(breaker.verdict(later), Verdict::Ask);
             } else {
-                breaker.failed(later);
+                breaker.failed(later, later);
                 assert_eq!(breaker.verdict(later), Verdict::Wait(seconds(10)));
             }
         }
@@ -355,7 +368,7 @@ mod tests {
             (0..100).for_each(|_| assert!(breaker.began(now)));
             (0..100 - broken).for_each(|_| breaker.ended(now));
             (0..broken).for_each(|_| {
-                breaker.broke(now);
+                breaker.broke(now, now);
                 // Some other stream goes on well.
                 breaker.in_a_row = 0;
             });
@@ -375,7 +388,7 @@ mod tests {
                 now += Duration::from_millis(ms);
                 match step {
                     0 => { breaker.succeeded(now, now); probe = None; }
-                    1 => { breaker.failed(now); probe = None; }
+                    1 => { breaker.failed(now, now); probe = None; }
                     2 => { breaker.left(now); probe = None; }
                     _ if breaker.ask(now) => {
                         prop_assert!(probe.is_none_or(|before| now >= before + OPTIONS.open), "two probes at once");

@@ -173,9 +173,9 @@ impl Health {
                     // It told us what it wants: nothing more is to be guessed.
                     target.breaker.left(now);
                 } else if asked.counted {
-                    target.breaker.broke(now);
+                    target.breaker.broke(asked.at, now);
                 } else {
-                    target.breaker.failed(now);
+                    target.breaker.failed(asked.at, now);
                 }
             }
         }
