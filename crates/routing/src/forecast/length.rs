@@ -77,7 +77,7 @@ fn said(text: &str) -> Option<f32> {
         let (number, rest) = word.split_at(digits);
         let number = number.replace(',', "").parse::<f32>().ok().filter(|_| number.len() <= 7);
         let count = if rest.is_empty() { None } else { number.or(before) };
-        let unit = |rest: &str| UNITS.iter().find(|(unit, _)| starts_with(rest, unit)).map(|(_, tokens)| *tokens);
+        let unit = |rest: &str| UNITS.iter().find(|(unit, _)| is_unit(rest, unit)).map(|(_, tokens)| *tokens);
         if let Some(count) = count.filter(|count| *count > 0.0)
             && let Some(tokens) = unit(rest)
         {
@@ -90,8 +90,11 @@ fn said(text: &str) -> Option<f32> {
     None
 }
 
-fn starts_with(text: &str, beginning: &str) -> bool {
-    text.get(..beginning.len()).is_some_and(|head| head.eq_ignore_ascii_case(beginning))
+/// One of the unit or several, and nothing longer that begins so; Chinese goes on without a space.
+fn is_unit(word: &str, unit: &str) -> bool {
+    let Some((head, tail)) = word.split_at_checked(unit.len()) else { return false };
+    let tail = tail.strip_prefix(['s', 'S']).unwrap_or(tail);
+    head.eq_ignore_ascii_case(unit) && !tail.starts_with(|c: char| c.is_ascii_alphanumeric())
 }
 
 fn is_between(word: &str) -> bool {
@@ -114,6 +117,9 @@ mod tests {
             ("what does the word mean?", None),
             ("there were 3 dogs and words", None),
             ("0 words", None),
+            ("solve two linear equations", None),
+            ("ten wordpress plugins", None),
+            ("in 3 PARAGRAPHS", Some(360.0)),
         ] {
             assert_eq!(said(text), tokens, "{text}");
         }
