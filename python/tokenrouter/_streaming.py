@@ -21,6 +21,7 @@ _EVENTS = {
     "response.reasoning_text.delta": "reasoning.delta",
     "response.reasoning_summary_text.delta": "reasoning.delta",
     "response.function_call_arguments.delta": "tool_call.delta",
+    "response.custom_tool_call_input.delta": "tool_call.delta",
     "response.completed": "message.end",
     "response.incomplete": "message.end",
 }
