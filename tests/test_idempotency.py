@@ -6,6 +6,7 @@ import secrets
 import sqlite3
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gateway_process as gp
@@ -21,8 +22,19 @@ def own(start_gateway: Callable[..., gp.Gateway]) -> tuple[gp.Gateway, gp.Simula
     return gateway, gp.Simulator(gateway.process.wait_for(r"simulator on (http://127\.0\.0\.1:\d+)"))
 
 
-def post(client: httpx.Client, key: str, **body: Any) -> httpx.Response:
-    return client.post("/v1/responses", json=ASK | body, headers={"idempotency-key": key})
+def post(client: httpx.Client, key: str, within_ms: int | None = None, **body: Any) -> httpx.Response:
+    headers = {"idempotency-key": key} | ({} if within_ms is None else {"x-request-timeout-ms": str(within_ms)})
+    return client.post("/v1/responses", json=ASK | body, headers=headers)
+
+
+def in_a_thread(gateway: gp.Gateway, answers: list[httpx.Response], **call: Any) -> threading.Thread:
+    def run() -> None:
+        with gateway.http() as client:
+            answers.append(post(client, "k", **call))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
 
 
 @pytest.mark.parametrize("store", [False, True])
@@ -142,6 +154,88 @@ def test_a_stream_that_its_caller_left_is_cancelled_and_its_key_is_free(own: tup
             next(answer.iter_lines())
         gp.until(lambda: [r["end"] for r in simulator.requests()] == ["left"], "the cancelling")
         assert "response.completed" in post(client, "k", stream=True).text
+
+
+def test_a_background_stream_that_its_reader_left_goes_on_and_is_the_answer(
+    own: tuple[gp.Gateway, gp.Simulator],
+) -> None:
+    gateway, simulator = own
+    simulator.fault(count=1, drip_ms=50)
+    body = {"background": True, "stream": True}
+    with gateway.http() as client:
+        headers = {"idempotency-key": "k"}
+        with client.stream("POST", "/v1/responses", json=ASK | body, headers=headers) as answer:
+            assert "idempotent-replayed" not in answer.headers
+            first = next(answer.iter_lines())
+        again = post(client, "k", **body)
+        assert again.text.startswith(first) and "response.completed" in again.text
+        assert again.headers["idempotent-replayed"] == "true"
+        assert post(client, "k", **body).content == again.content
+    assert [request["end"] for request in simulator.requests()] == ["given"]
+
+
+def test_each_call_waits_as_long_as_its_own_time_allows(own: tuple[gp.Gateway, gp.Simulator]) -> None:
+    gateway, simulator = own
+    simulator.fault(count=1, delay_ms=1_500)
+    hasty: list[httpx.Response] = []
+    patient: list[httpx.Response] = []
+    first = in_a_thread(gateway, hasty, within_ms=300)
+    gp.until(lambda: len(simulator.requests()) == 1, "the first call")
+    second = in_a_thread(gateway, patient)
+    with gateway.http() as client:
+        third = post(client, "k", within_ms=200)
+    first.join()
+    second.join()
+    for late in (hasty[0], third):
+        assert late.status_code == 504 and late.json()["error"]["code"] == "upstream_timeout"
+        assert late.json()["error"]["request_id"] == late.headers["x-request-id"]
+        assert late.elapsed.total_seconds() < 1.2
+    assert patient[0].status_code == 200
+    assert len({answer.headers["x-request-id"] for answer in (hasty[0], third, patient[0])}) == 3
+    assert len(simulator.requests()) == 1
+
+
+def test_a_stream_ends_with_the_time_of_who_reads_it(own: tuple[gp.Gateway, gp.Simulator]) -> None:
+    gateway, simulator = own
+    simulator.fault(count=1, drip_ms=100)
+    with gateway.http() as client:
+        answer = post(client, "k", within_ms=500, stream=True)
+        assert "response.failed" in answer.text and "upstream_timeout" in answer.text
+        assert "response.completed" in post(client, "k", stream=True).text
+
+
+def test_work_that_goes_on_without_its_caller_holds_its_place(
+    start_gateway: Callable[..., gp.Gateway], tmp_path: Path
+) -> None:
+    config = tmp_path / "tokenrouter.toml"
+    config.write_text("[server]\nmax_in_flight = 1\nmax_waiting = 0\n")
+    gateway = start_gateway(config=config)
+    simulator = gp.Simulator(gateway.process.wait_for(r"simulator on (http://127\.0\.0\.1:\d+)"))
+    simulator.fault(count=1, delay_ms=1_500)
+    with gateway.http(timeout=0.3) as hasty, pytest.raises(httpx.ReadTimeout):
+        post(hasty, "k")
+    with gateway.http() as client:
+        answer = client.get("/v1/models")
+        assert answer.status_code == 503 and answer.headers["retry-after"]
+        gp.until(lambda: client.get("/v1/models").status_code == 200, "the place given back")
+        assert post(client, "k").headers["idempotent-replayed"] == "true"
+
+
+def test_a_stream_that_nobody_takes_is_recorded_when_the_gateway_stops(
+    start_gateway: Callable[..., gp.Gateway], tmp_path: Path
+) -> None:
+    config = tmp_path / "tokenrouter.toml"
+    config.write_text("[server]\ndrain_timeout_ms = 800\n")
+    gateway = start_gateway(config=config)
+    simulator = gp.Simulator(gateway.process.wait_for(r"simulator on (http://127\.0\.0\.1:\d+)"))
+    simulator.fault(count=1, delay_ms=500, drip_ms=100)
+    with gateway.http(timeout=0.2) as hasty, pytest.raises(httpx.ReadTimeout):
+        post(hasty, "k", stream=True)
+    assert gateway.stop() == 0
+    with sqlite3.connect(gateway.database) as database:
+        assert database.execute("SELECT outcome, error_code FROM ledger").fetchall() == [
+            ("failed", "service_unavailable")
+        ]
 
 
 def test_the_sdks_retries_are_one_request(own: tuple[gp.Gateway, gp.Simulator]) -> None:

@@ -74,11 +74,16 @@ impl Drop for Waiting<'_> {
     }
 }
 
-pub(super) async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+/// A request's place. Whatever goes on for it without its connection holds it too.
+#[derive(Clone)]
+pub(super) struct Place(#[allow(dead_code)] Arc<OwnedSemaphorePermit>);
+
+pub(super) async fn admit(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let place = match app.in_flight.enter().await {
-        Ok(place) => place,
+        Ok(place) => Place(Arc::new(place)),
         Err(error) => return error.into_response(),
     };
+    request.extensions_mut().insert(place.clone());
     next.run(request).await.map(|body| {
         // The body owns the place, by way of what is done to an error that it never has.
         Body::new(body.map_err(move |error| {

@@ -2,7 +2,8 @@
 
 use super::body::read_json;
 use super::extract::{Path, Query};
-use super::idempotency;
+use super::idempotency::{self, Asking};
+use super::in_flight::Place;
 use super::page::{Page, PageQuery};
 use super::replay;
 use super::request_id::RequestId;
@@ -26,16 +27,21 @@ use tokenrouter_store::{ItemOrder, StoredResponse};
 pub(super) async fn create_response(
     State(app): State<Arc<App>>,
     Extension(request_id): Extension<RequestId>,
+    Extension(place): Extension<Place>,
     caller: Caller,
     headers: HeaderMap,
     body: Body,
 ) -> ApiResult<Response> {
     let key = idempotency::key(&headers)?;
     let body = read_json(&app, &headers, body).await?;
-    let once = key.map(|key| (key, blake3::hash(body.to_string().as_bytes())));
+    let once = match key {
+        Some(key) => Some((key, idempotency::fingerprint(&body)?)),
+        None => None,
+    };
     let request = Request::parse(body)?;
     if let Some((key, body)) = once {
-        return idempotency::once(&app, &caller, &request_id.0, key, body, request).await;
+        let asking = Asking { caller: &caller, request_id: &request_id.0, place };
+        return idempotency::once(&app, asking, key, body, request).await;
     }
     let delivery = pipeline::run(&app, &caller, &request_id.0, request, Box::new(ResponsesCodec)).await?;
     Ok(deliver(delivery, |_, bytes| json_bytes(bytes)))
@@ -102,7 +108,7 @@ pub(super) fn event_stream(body: Body) -> Response {
     (headers, body).into_response()
 }
 
-async fn find(app: &App, caller: &Caller, id: &str) -> ApiResult<StoredResponse> {
+pub(super) async fn find(app: &App, caller: &Caller, id: &str) -> ApiResult<StoredResponse> {
     app.store
         .get_response(caller.workspace_id, id)
         .await?
@@ -167,7 +173,7 @@ pub(super) async fn replay_response(
     if stream { replayed(&stored) } else { Ok(json_bytes(stored.body)) }
 }
 
-fn replayed(stored: &StoredResponse) -> ApiResult<Response> {
+pub(super) fn replayed(stored: &StoredResponse) -> ApiResult<Response> {
     let response: Value = serde_json::from_slice(&stored.body).map_err(|e| ApiError::internal(&e))?;
     Ok(event_stream(Body::from(replay::events(response))))
 }

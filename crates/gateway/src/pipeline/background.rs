@@ -286,6 +286,7 @@ pub(super) async fn start(
     let (provider, model) = (String::new(), response.model.clone());
     let limits = record.limit_headers.clone();
     let listened = Arc::clone(&job);
+    let background = Some(response.id.clone());
     tokio::spawn(async move {
         work(record, prepared, assembler, codec, job.stop.subscribe()).await;
         drop(running);
@@ -295,7 +296,7 @@ pub(super) async fn start(
     } else {
         DeliveryBody::Plain(Box::new(response), body)
     };
-    Ok(Delivery { provider, model, limits, body })
+    Ok(Delivery { provider, model, limits, background, body })
 }
 
 async fn work(

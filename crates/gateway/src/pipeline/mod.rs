@@ -45,6 +45,8 @@ pub(crate) struct Delivery {
     pub model: String,
     /// `x-ratelimit-*`, where the key has such limits.
     pub limits: Vec<(&'static str, String)>,
+    /// The id of a response that runs in the background.
+    pub background: Option<String>,
     pub body: DeliveryBody,
 }
 
@@ -96,6 +98,7 @@ pub(crate) async fn run(
                 provider,
                 model,
                 limits: record.limit_headers.clone(),
+                background: None,
                 body: DeliveryBody::Plain(response, body),
             })
         }
@@ -104,7 +107,7 @@ pub(crate) async fn run(
             let limits = record.limit_headers.clone();
             let stream = ResponseStream::new(record, *start, codec);
             let body = DeliveryBody::Stream(Box::new(stream));
-            Ok(Delivery { provider, model, limits, body }.kept_alive(app, sign))
+            Ok(Delivery { provider, model, limits, background: None, body }.kept_alive(app, sign))
         }
         Err(error) => Err(refuse(&mut record, error, request_id).await),
     }

@@ -18,8 +18,8 @@ use bytes::Bytes;
 use futures_util::Stream;
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokenrouter_protocol::{Assembler, Ending, FinishReason, ModelEvent, ResponseEvent};
@@ -53,13 +53,16 @@ pub(super) struct Start {
 pub(crate) struct ResponseStream {
     events: Pin<Box<dyn Stream<Item = Result<Bytes, Infallible>> + Send>>,
     failed: Arc<AtomicBool>,
+    end_by: Arc<OnceLock<Instant>>,
 }
 
 impl ResponseStream {
     pub(super) fn new(record: Record, start: Start, codec: Box<dyn EventCodec>) -> Self {
         let failed = Arc::new(AtomicBool::new(false));
+        let end_by = Arc::new(OnceLock::new());
         let run = Run {
             failed: Arc::clone(&failed),
+            end_by: Arc::clone(&end_by),
             record,
             codec,
             screen: start.screen,
@@ -78,7 +81,13 @@ impl ResponseStream {
         };
         let events =
             futures_util::stream::unfold(run, |mut run| async move { run.next().await.map(|bytes| (Ok(bytes), run)) });
-        Self { failed, ..Self::of(events) }
+        Self { failed, end_by, ..Self::of(events) }
+    }
+
+    /// Who reads it has no more time than this. Said once, by whoever takes the stream.
+    pub fn end_by(&self, deadline: Instant) {
+        // A second word changes nothing.
+        let _ = self.end_by.set(deadline);
     }
 
     /// Whether it has ended without a whole answer, or with one that could not be recorded.
@@ -91,12 +100,12 @@ impl ResponseStream {
         if silence.is_zero() || sign.is_empty() {
             return self;
         }
-        let failed = Arc::clone(&self.failed);
-        Self { failed, ..Self::of(KeepAlive::new(self, silence, sign)) }
+        let (failed, end_by) = (Arc::clone(&self.failed), Arc::clone(&self.end_by));
+        Self { failed, end_by, ..Self::of(KeepAlive::new(self, silence, sign)) }
     }
 
     pub(super) fn of(stream: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static) -> Self {
-        Self { events: Box::pin(stream), failed: Arc::default() }
+        Self { events: Box::pin(stream), failed: Arc::default(), end_by: Arc::default() }
     }
 }
 
@@ -110,6 +119,7 @@ impl Stream for ResponseStream {
 
 struct Run {
     failed: Arc<AtomicBool>,
+    end_by: Arc<OnceLock<Instant>>,
     record: Record,
     codec: Box<dyn EventCodec>,
     screen: ResponseScreen,
@@ -172,10 +182,11 @@ impl Run {
                     return self.end_with(over, bytes).await;
                 }
             }
+            let deadline = [self.record.deadline, self.end_by.get().copied()].into_iter().flatten().min();
             let event = tokio::select! {
                 biased;
                 stop = stopped(&mut self.stop) => return self.end_with(stop.over(), bytes).await,
-                event = before(self.record.deadline, self.events.next()) => event,
+                event = before(deadline, self.events.next()) => event,
             };
             let step = match event {
                 Ok(Some(event)) => self.decoder.event(&event.name, &event.data, &mut self.decoded).map_err(garbage),
