@@ -1,6 +1,7 @@
 //! What the gateway holds while it runs.
 
 use crate::accounts::{KeyProblem, Providers};
+use crate::connections;
 use crate::error::{ApiError, ApiResult, Code};
 use crate::http::{Idempotency, InFlight, Sessions};
 use crate::learned::LearnedBook;
@@ -49,6 +50,8 @@ pub struct TimeLimits {
     pub heartbeat: Duration,
     /// How long a connection may be without a request, or with half of one's head.
     pub header: Duration,
+    /// How long a caller may take no byte of what waits for it.
+    pub write: Duration,
     /// How long running requests may go on after the signal to stop.
     pub drain: Duration,
 }
@@ -101,7 +104,7 @@ pub struct App {
     pub(crate) sessions: Sessions,
     pub(crate) max_body_bytes: usize,
     pub(crate) max_attempts: usize,
-    pub(crate) header_timeout: Duration,
+    pub(crate) connections: connections::Limits,
     pub(crate) drain: Duration,
     pub(crate) total_time: Duration,
     pub(crate) heartbeat: Duration,
@@ -178,7 +181,7 @@ impl App {
             sessions: Sessions::default(),
             max_body_bytes: options.max_body_bytes,
             max_attempts: options.max_attempts.max(1),
-            header_timeout: options.time.header,
+            connections: connections::Limits { header_timeout: options.time.header, write_timeout: options.time.write },
             drain: options.time.drain,
             total_time: options.time.total,
             heartbeat: options.time.heartbeat,

@@ -77,7 +77,7 @@ async fn accept(
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept() => {
                 if let Some(stream) = taken(accepted).await {
-                    let served = connections::serve(stream, router.clone(), app.header_timeout, stopping.subscribe());
+                    let served = connections::serve(stream, router.clone(), app.connections, stopping.subscribe());
                     connections.spawn(served);
                 }
             }
@@ -85,10 +85,26 @@ async fn accept(
     }
 }
 
+/// So much may wait unsent in the system's buffer, in bytes. By its own measure that takes megabytes, and a
+/// third of it must have gone before it takes more: a slow caller could not be told from one that takes nothing.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const MOST_UNSENT: u32 = 16 * 1024;
+
+/// Where the system has no such bound, `write_timeout` is to be longer than a slow caller takes for that third.
+fn hold_little(stream: &TcpStream) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Err(error) = socket2::SockRef::from(stream).set_tcp_notsent_lowat(MOST_UNSENT) {
+        tracing::debug!(%error, "the buffer of a connection could not be bounded");
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = stream;
+}
+
 async fn taken(accepted: std::io::Result<(TcpStream, std::net::SocketAddr)>) -> Option<TcpStream> {
     match accepted {
         Ok((stream, _)) => {
             let _ = stream.set_nodelay(true);
+            hold_little(&stream);
             Some(stream)
         }
         // Of the one connection, which is gone.

@@ -127,6 +127,7 @@ fn settings(layers: &Layers, providers: Vec<ProviderOptions>, mistakes: &mut Vec
         total: Duration::from_millis(count("upstream", "total_timeout_ms", 1)),
         heartbeat: Duration::from_millis(count("server", "heartbeat_ms", 0)),
         header: Duration::from_millis(count("server", "header_timeout_ms", 1)),
+        write: Duration::from_millis(count("server", "write_timeout_ms", 1)),
         drain: Duration::from_millis(count("server", "drain_timeout_ms", 0)),
     };
     let health = health(&mut count);
