@@ -81,14 +81,21 @@ def models(binary: Path) -> str:
     )
 
 
+def openapi(binary: Path) -> str:
+    return say(binary, "reference-openapi")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("binary", type=Path)
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
     stale = []
-    for name, make in {"settings": settings, "cli": command_line, "errors": errors, "models": models}.items():
-        path = REFERENCE / f"{name}.md"
+    makers = {
+        "settings.md": settings, "cli.md": command_line, "errors.md": errors, "models.md": models, "openapi.json": openapi,
+    }  # fmt: skip
+    for name, make in makers.items():
+        path = REFERENCE / name
         text = make(arguments.binary.resolve())
         if arguments.check and (not path.exists() or path.read_text() != text):
             stale.append(path.name)

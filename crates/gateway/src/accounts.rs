@@ -36,7 +36,7 @@ pub(crate) struct Account {
 impl Account {
     /// What the provider reported inside an answer, without the key for it.
     pub fn reported(&self, mut error: ProviderError) -> Failure {
-        self.endpoint.redact(&mut error.message);
+        self.endpoint.redact(&mut error);
         Failure::reported(error, None)
     }
 

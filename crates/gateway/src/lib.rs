@@ -28,8 +28,8 @@ mod snapshot;
 mod vault;
 
 pub use crate::http::{
-    NewKey, api_key_json, firewall_rule_json, read_api_key, read_firewall_rule, read_provider_key, read_routing_rule,
-    routing_rule_json,
+    NewKey, api_key_json, firewall_rule_json, openapi, read_api_key, read_firewall_rule, read_provider_key,
+    read_routing_rule, routing_rule_json,
 };
 pub use accounts::KeyProblem;
 pub use app::{AbilityOptions, App, Options, ProviderOptions, TimeLimits};

@@ -3,7 +3,7 @@
 
 use crate::app::App;
 use crate::connections;
-use crate::http::router;
+use crate::http::{Surface, router};
 use crate::pipeline::background::Stop;
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -25,16 +25,18 @@ const RECORD_TIME: Duration = Duration::from_secs(2);
 const NO_RESOURCES: Duration = Duration::from_secs(1);
 
 /// Serves until `stop` is done; then takes no new connections, lets running requests finish, those in the background too, for as
-/// long as the drain limit allows or until `hurry` is done, and flushes the store.
+/// long as the drain limit allows or until `hurry` is done, and flushes the store. What manages a workspace is answered
+/// on `admin` alone, where there is one.
 pub async fn serve(
     app: Arc<App>,
     listener: TcpListener,
+    admin: Option<TcpListener>,
     stop: impl Future<Output = ()> + Send + 'static,
     hurry: impl Future<Output = ()> + Send + 'static,
 ) {
     let watcher = tokio::spawn(watch(Arc::clone(&app)));
     let (stopping, _) = watch::channel(false);
-    let mut connections = accept(&app, listener, stop, &stopping).await;
+    let mut connections = accept(&app, listener, admin, stop, &stopping).await;
     app.stopping.store(true, Ordering::Relaxed);
     app.sessions.stop();
     stopping.send_replace(true);
@@ -64,23 +66,25 @@ pub async fn serve(
 async fn accept(
     app: &Arc<App>,
     listener: TcpListener,
+    admin: Option<TcpListener>,
     stop: impl Future<Output = ()>,
     stopping: &watch::Sender<bool>,
 ) -> JoinSet<()> {
-    let router = router(Arc::clone(app));
+    let surface = if admin.is_some() { Surface::Using } else { Surface::Everything };
+    let (using, managing) = (router(Arc::clone(app), surface), router(Arc::clone(app), Surface::Managing));
     let mut connections = JoinSet::new();
     let mut stop = std::pin::pin!(stop);
     loop {
-        tokio::select! {
+        let (accepted, router) = tokio::select! {
             biased;
             () = stop.as_mut() => return connections,
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            accepted = listener.accept() => {
-                if let Some(stream) = taken(accepted).await {
-                    let served = connections::serve(stream, router.clone(), app.connections, stopping.subscribe());
-                    connections.spawn(served);
-                }
-            }
+            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            accepted = accepted(admin.as_ref()) => (accepted, &managing),
+            accepted = listener.accept() => (accepted, &using),
+        };
+        if let Some(stream) = taken(accepted).await {
+            let served = connections::serve(stream, router.clone(), app.connections, stopping.subscribe());
+            connections.spawn(served);
         }
     }
 }
@@ -98,6 +102,14 @@ fn hold_little(stream: &TcpStream) {
     }
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let _ = stream;
+}
+
+/// Without a listener, never.
+async fn accepted(listener: Option<&TcpListener>) -> std::io::Result<(TcpStream, std::net::SocketAddr)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn taken(accepted: std::io::Result<(TcpStream, std::net::SocketAddr)>) -> Option<TcpStream> {

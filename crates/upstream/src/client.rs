@@ -125,7 +125,7 @@ impl Client {
         let retry_after = retry_after(&head.headers);
         let body = answer.bytes().await.unwrap_or_default();
         let mut error = decode_error(kind, status.as_u16(), &body);
-        endpoint.redact(&mut error.message);
+        endpoint.redact(&mut error);
         Err(Failure::reported(error, retry_after))
     }
 }

@@ -3,9 +3,10 @@
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderName, HeaderValue, Uri, header};
 use secrecy::{ExposeSecret, SecretString};
-use tokenrouter_providers::{Auth, Kind, normalise_base_url};
+use tokenrouter_providers::{Auth, Kind, ProviderError, normalise_base_url};
 
 const SHORTEST_SECRET: usize = 8;
+const LONGEST_WORD: usize = 64;
 
 #[derive(Clone)]
 pub struct Endpoint {
@@ -89,8 +90,17 @@ impl Endpoint {
         self.key.is_some()
     }
 
-    /// A provider may repeat the key that it was sent in what it says of it: that stays here.
-    pub fn redact(&self, text: &mut String) {
+    /// A provider may repeat the key that it was sent in what it says of it, and the prompt in what should be a word of
+    /// its API: that stays here. Its kind is for the log, its message for the caller.
+    pub fn redact(&self, error: &mut ProviderError) {
+        if !is_word(&error.kind) {
+            "not_a_word".clone_into(&mut error.kind);
+        }
+        self.redact_text(&mut error.kind);
+        self.redact_text(&mut error.message);
+    }
+
+    fn redact_text(&self, text: &mut String) {
         let Some((_, key)) = &self.key else { return };
         let key = key.expose_secret();
         // What is shorter is no secret, and could be a part of any word.
@@ -109,6 +119,10 @@ impl Endpoint {
     pub(crate) fn auth(&self) -> Result<Option<(HeaderName, HeaderValue)>, EndpointError> {
         self.key.as_ref().map(|(auth, key)| auth_header(*auth, key)).transpose()
     }
+}
+
+fn is_word(text: &str) -> bool {
+    text.len() <= LONGEST_WORD && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
 }
 
 /// Whether an address is of this very machine. What is no address is not.
@@ -171,11 +185,22 @@ mod tests {
         let endpoint = |kind| Endpoint::new(kind, "https://host.test/v1", Some(&"sk-secret-12345".into())).unwrap();
         for kind in [Kind::OpenAi, Kind::Anthropic, Kind::Gemini, Kind::Mistral] {
             let mut text = "no such key: sk-secret-12345, Bearer sk-secret-12345".to_owned();
-            endpoint(kind).redact(&mut text);
+            endpoint(kind).redact_text(&mut text);
             assert_eq!(text, "no such key: [redacted], Bearer [redacted]");
         }
         let mut text = "nothing of it".to_owned();
-        Endpoint::new(Kind::OpenAi, "https://host.test/v1", None).unwrap().redact(&mut text);
+        Endpoint::new(Kind::OpenAi, "https://host.test/v1", None).unwrap().redact_text(&mut text);
         assert_eq!(text, "nothing of it");
+        for (kind, kept) in [
+            ("rate_limit_error", "rate_limit_error"),
+            ("", ""),
+            ("sk-secret-12345", "[redacted]"),
+            ("words of a prompt", "not_a_word"),
+            (&"x".repeat(65), "not_a_word"),
+        ] {
+            let mut error = ProviderError { kind: kind.to_owned(), ..ProviderError::default() };
+            endpoint(Kind::OpenAi).redact(&mut error);
+            assert_eq!(error.kind, kept);
+        }
     }
 }

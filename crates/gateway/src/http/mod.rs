@@ -15,6 +15,7 @@ mod in_flight;
 mod input_tokens;
 mod messages;
 mod models;
+mod operations;
 mod page;
 mod provider_keys;
 mod replay;
@@ -40,80 +41,103 @@ pub(crate) use websocket::Sessions;
 use crate::app::App;
 use crate::error::{ApiError, Code};
 use axum::Router;
-use axum::routing::{delete, get, post};
+use operations::{Access, Operations};
+use serde_json::Value;
 use std::sync::Arc;
 
-/// Every route of the gateway.
-pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .route("/v1/responses", post(responses::create_response).get(websocket::open_responses_socket))
-        .route(
-            "/v1/responses/{id}",
-            get(responses::get_response).post(responses::replay_response).delete(responses::delete_response),
-        )
-        .route("/v1/responses/input_tokens", post(input_tokens::count_input_tokens))
-        .route("/v1/responses/{id}/input_items", get(responses::list_input_items))
-        .route("/v1/responses/{id}/route", get(requests::get_response_route))
-        .route("/v1/responses/{id}/feedback", get(feedback::get_feedback).post(feedback::create_feedback))
-        .route("/v1/responses/{id}/cancel", post(responses::cancel_response))
-        .route("/v1/chat/completions", post(chat_completions::create_chat_completion))
-        .route("/v1/embeddings", post(embeddings::create_embeddings))
-        .route("/v1/messages", post(messages::create_message))
-        .route("/v1/messages/count_tokens", post(messages::count_message_tokens))
-        .route("/v1/conversations", post(conversations::create_conversation))
-        .route(
-            "/v1/conversations/{id}",
-            get(conversations::get_conversation)
-                .post(conversations::update_conversation)
-                .delete(conversations::delete_conversation),
-        )
-        .route(
-            "/v1/conversations/{id}/items",
-            get(conversations::list_conversation_items).post(conversations::create_conversation_items),
-        )
-        .route(
-            "/v1/conversations/{id}/items/{item_id}",
-            get(conversations::get_conversation_item).delete(conversations::delete_conversation_item),
-        )
-        .route("/v1/route", post(route::route_request))
-        .route("/v1/api-keys", get(api_keys::list_api_keys).post(api_keys::create_api_key))
-        .route("/v1/api-keys/{id}", delete(api_keys::delete_api_key))
-        .route("/v1/provider-keys", get(provider_keys::list_provider_keys).post(provider_keys::create_provider_key))
-        .route(
-            "/v1/provider-keys/{id}",
-            get(provider_keys::get_provider_key)
-                .patch(provider_keys::update_provider_key)
-                .delete(provider_keys::delete_provider_key),
-        )
-        .route("/v1/provider-keys/{id}/test", post(provider_keys::test_provider_key))
-        .route("/v1/requests", get(requests::list_requests))
-        .route("/v1/requests/{id}", get(requests::get_request))
-        .route("/v1/usage", get(usage::get_usage))
-        .route("/v1/models", get(models::list_models))
-        .route("/v1/models/{*id}", get(models::get_model))
-        .route("/v1/routing-rules", get(routing_rules::list_routing_rules).post(routing_rules::create_routing_rule))
-        .route(
-            "/v1/routing-rules/{id}",
-            get(routing_rules::get_routing_rule)
-                .patch(routing_rules::update_routing_rule)
-                .delete(routing_rules::delete_routing_rule),
-        )
-        .route(
-            "/v1/firewall-rules",
-            get(firewall_rules::list_firewall_rules).post(firewall_rules::create_firewall_rule),
-        )
-        .route("/v1/firewall-rules/test", post(firewall_rules::test_firewall_rule))
-        .route(
-            "/v1/firewall-rules/{id}",
-            get(firewall_rules::get_firewall_rule)
-                .patch(firewall_rules::update_firewall_rule)
-                .delete(firewall_rules::delete_firewall_rule),
-        )
+/// Which operations an address answers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Surface {
+    /// All of them.
+    Everything,
+    /// Those that use models, where the others have an address of their own.
+    Using,
+    /// Those that manage the workspace, and metrics.
+    Managing,
+}
+
+fn using() -> Operations {
+    Operations::new(Access::Caller)
+        .post("/v1/responses", responses::create_response)
+        .get("/v1/responses", websocket::open_responses_socket)
+        .get("/v1/responses/{id}", responses::get_response)
+        .post("/v1/responses/{id}", responses::replay_response)
+        .delete("/v1/responses/{id}", responses::delete_response)
+        .post("/v1/responses/input_tokens", input_tokens::count_input_tokens)
+        .get("/v1/responses/{id}/input_items", responses::list_input_items)
+        .get("/v1/responses/{id}/route", requests::get_response_route)
+        .get("/v1/responses/{id}/feedback", feedback::get_feedback)
+        .post("/v1/responses/{id}/feedback", feedback::create_feedback)
+        .post("/v1/responses/{id}/cancel", responses::cancel_response)
+        .post("/v1/chat/completions", chat_completions::create_chat_completion)
+        .post("/v1/embeddings", embeddings::create_embeddings)
+        .post("/v1/messages", messages::create_message)
+        .post("/v1/messages/count_tokens", messages::count_message_tokens)
+        .post("/v1/conversations", conversations::create_conversation)
+        .get("/v1/conversations/{id}", conversations::get_conversation)
+        .post("/v1/conversations/{id}", conversations::update_conversation)
+        .delete("/v1/conversations/{id}", conversations::delete_conversation)
+        .get("/v1/conversations/{id}/items", conversations::list_conversation_items)
+        .post("/v1/conversations/{id}/items", conversations::create_conversation_items)
+        .get("/v1/conversations/{id}/items/{item_id}", conversations::get_conversation_item)
+        .delete("/v1/conversations/{id}/items/{item_id}", conversations::delete_conversation_item)
+        .post("/v1/route", route::route_request)
+        .get("/v1/models", models::list_models)
+        .get("/v1/models/{*id}", models::get_model)
+}
+
+fn managing() -> Operations {
+    Operations::new(Access::Admin)
+        .get("/v1/api-keys", api_keys::list_api_keys)
+        .post("/v1/api-keys", api_keys::create_api_key)
+        .delete("/v1/api-keys/{id}", api_keys::delete_api_key)
+        .get("/v1/provider-keys", provider_keys::list_provider_keys)
+        .post("/v1/provider-keys", provider_keys::create_provider_key)
+        .get("/v1/provider-keys/{id}", provider_keys::get_provider_key)
+        .patch("/v1/provider-keys/{id}", provider_keys::update_provider_key)
+        .delete("/v1/provider-keys/{id}", provider_keys::delete_provider_key)
+        .post("/v1/provider-keys/{id}/test", provider_keys::test_provider_key)
+        .get("/v1/requests", requests::list_requests)
+        .get("/v1/requests/{id}", requests::get_request)
+        .get("/v1/usage", usage::get_usage)
+        .get("/v1/routing-rules", routing_rules::list_routing_rules)
+        .post("/v1/routing-rules", routing_rules::create_routing_rule)
+        .get("/v1/routing-rules/{id}", routing_rules::get_routing_rule)
+        .patch("/v1/routing-rules/{id}", routing_rules::update_routing_rule)
+        .delete("/v1/routing-rules/{id}", routing_rules::delete_routing_rule)
+        .get("/v1/firewall-rules", firewall_rules::list_firewall_rules)
+        .post("/v1/firewall-rules", firewall_rules::create_firewall_rule)
+        .post("/v1/firewall-rules/test", firewall_rules::test_firewall_rule)
+        .get("/v1/firewall-rules/{id}", firewall_rules::get_firewall_rule)
+        .patch("/v1/firewall-rules/{id}", firewall_rules::update_firewall_rule)
+        .delete("/v1/firewall-rules/{id}", firewall_rules::delete_firewall_rule)
+}
+
+fn living() -> Operations {
+    Operations::new(Access::Public).get("/healthz", health::check_health).get("/readyz", health::check_readiness)
+}
+
+fn measuring() -> Operations {
+    Operations::new(Access::Public).get("/metrics", health::get_metrics)
+}
+
+/// The OpenAPI document of all that the gateway answers to.
+#[must_use]
+pub fn openapi() -> Value {
+    using().and(managing()).and(living()).and(measuring()).document()
+}
+
+pub(crate) fn router(app: Arc<App>, surface: Surface) -> Router {
+    // The second half is answered however busy the gateway is.
+    let (limited, free) = match surface {
+        Surface::Everything => (using().and(managing()), living().and(measuring())),
+        Surface::Using => (using(), living()),
+        Surface::Managing => (managing(), living().and(measuring())),
+    };
+    limited
+        .router
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), in_flight::admit))
-        // What stands below is answered however busy the gateway is.
-        .route("/healthz", get(health::check_health))
-        .route("/metrics", get(health::get_metrics))
-        .route("/readyz", get(health::check_readiness))
+        .merge(free.router)
         .fallback(async || ApiError::not_found("such path; the API is under /v1"))
         .method_not_allowed_fallback(async || {
             ApiError::new(Code::MethodNotAllowed, "this path does not answer to that method")

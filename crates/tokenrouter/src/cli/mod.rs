@@ -60,6 +60,9 @@ enum Command {
     /// What scripts/make_reference.py makes the reference of errors of.
     #[command(hide = true)]
     ReferenceErrors,
+    /// The OpenAPI document of docs/reference.
+    #[command(hide = true)]
+    ReferenceOpenapi,
 }
 
 /// Where settings come from; shared by the commands that need them.
@@ -127,6 +130,7 @@ pub(crate) fn main() -> ExitCode {
             Command::Usage(args) => usage::run(args).await,
             Command::Doctor(args) => doctor::run(args).await,
             Command::Migrate(args) => migrate::run(args).await,
+            Command::ReferenceOpenapi => output::line(format_args!("{:#}", tokenrouter_gateway::openapi())),
             Command::ReferenceErrors => {
                 for code in tokenrouter_gateway::error::Code::ALL {
                     let row = code.row();

@@ -43,6 +43,7 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
         }
     });
     let listener = listen(&settings.listen).await?;
+    let admin = if settings.admin_listen.is_empty() { None } else { Some(listen(&settings.admin_listen).await?) };
     let store = open_store(&settings).await?;
     bootstrap(&store).await?;
     let mut simulator = None;
@@ -54,9 +55,12 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
     }
     let app = App::new(store, settings.options).await.map_err(Failure::of)?;
     let address = listener.local_addr().map_err(Failure::of)?;
+    if let Some(admin) = &admin {
+        tell!("managing on http://{}", admin.local_addr().map_err(Failure::of)?);
+    }
     tell!("listening on http://{address}");
     // Told twice, we wait for nobody any more.
-    tokenrouter_gateway::serve(app, listener, wait(stopped.clone(), 1), wait(stopped, 2)).await;
+    tokenrouter_gateway::serve(app, listener, admin, wait(stopped.clone(), 1), wait(stopped, 2)).await;
     if let Some(simulator) = simulator {
         simulator.abort();
     }

@@ -34,6 +34,8 @@ impl std::fmt::Display for Mistake {
 #[derive(Debug)]
 pub struct Settings {
     pub listen: String,
+    /// Where the workspaces are managed; empty: at `listen`.
+    pub admin_listen: String,
     pub database_url: String,
     /// How much may wait while the database cannot be written to.
     pub spool_bytes: u64,
@@ -162,6 +164,11 @@ fn settings(layers: &Layers, providers: Vec<ProviderOptions>, mistakes: &mut Vec
         let message = format!("`server.listen` must be a host and a port, as 127.0.0.1:8000, not `{listen}`");
         mistakes.push(Mistake { place, message });
     }
+    let (admin_listen, place) = layers.string("server", "admin_listen");
+    if !admin_listen.is_empty() && !is_address(&admin_listen) {
+        let message = format!("`server.admin_listen` must be a host and a port, or empty, not `{admin_listen}`");
+        mistakes.push(Mistake { place, message });
+    }
     let (database_url, place) = layers.string("database", "url");
     // Empty: the user's data directory.
     if !database_url.is_empty()
@@ -169,7 +176,7 @@ fn settings(layers: &Layers, providers: Vec<ProviderOptions>, mistakes: &mut Vec
     {
         mistakes.push(Mistake { place, message: format!("`database.url`: {error}") });
     }
-    Settings { log_level, log_json, listen, database_url, spool_bytes, options }
+    Settings { log_level, log_json, listen, admin_listen, database_url, spool_bytes, options }
 }
 
 /// Whether it is a host and a port. Whether there is such a host is seen when it is listened on.
