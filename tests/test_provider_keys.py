@@ -170,6 +170,43 @@ def test_a_workspace_whose_keys_all_fail_does_not_spend_the_gateways(
     assert set(keys_seen(host, mark)) == {"…alid"}
 
 
+def test_a_refused_key_is_tried_with_no_further_model(mine: httpx.Client, host: gp.Simulator, mark: str) -> None:
+    add(mine, key="sk-invalid")
+    check_error(ask(mine, mark, "auto"), 502, "provider_error", "upstream_error")
+    assert keys_seen(host, mark) == ["…alid"]
+    host.fault(provider="openai", status=402, count=1)
+    check_error(
+        mine.post("/v1/embeddings", json={"model": "text-embedding-3-small", "input": mark}),
+        502,
+        "provider_error",
+        "upstream_error",
+    )
+    assert keys_seen(host, mark) == ["…alid"] * 2
+
+
+def test_reasoning_goes_back_to_the_account_that_made_it_and_to_no_other(
+    mine: httpx.Client, host: gp.Simulator, mark: str
+) -> None:
+    add(mine, key=new_key()[:-4] + "odd0")
+    add(mine, key=new_key()[:-4] + "odd1")
+    thinking = {"reasoning": {"effort": "high"}, "include": ["reasoning.encrypted_content"]}
+    history: list[Any] = [{"role": "user", "content": mark}]
+    for _ in range(3):
+        body = ask(mine, mark, "openai/gpt-5-mini", **thinking | {"input": history}).json()
+        assert body["tokenrouter"]["warnings"] == []
+        history += [*body["output"], {"role": "user", "content": mark}]
+    [key] = set(keys_seen(host, mark))
+    sealed = [[item["type"] for item in request["body"]["input"]] for request in host.requests(mark)]
+    assert [types.count("reasoning") for types in sealed] == [0, 1, 2]
+    used = body["tokenrouter"]["attempts"][0]["provider_key_id"]
+    mine.delete(f"/v1/provider-keys/{used}")
+    body = ask(mine, mark, "openai/gpt-5-mini", **thinking | {"input": history}).json()
+    warnings = [warning["message"] for warning in body["tokenrouter"]["warnings"]]
+    assert warnings and all("made with another key" in warning for warning in warnings), warnings
+    assert keys_seen(host, mark)[-1] != key
+    assert all(item["type"] != "reasoning" for item in host.requests(mark)[-1]["body"]["input"])
+
+
 def test_keys_are_taken_by_weight(mine: httpx.Client, host: gp.Simulator, mark: str) -> None:
     for end, weight in (("key1", 1), ("key3", 3)):
         add(mine, key=new_key() + end, weight=weight)

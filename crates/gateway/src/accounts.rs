@@ -272,14 +272,15 @@ impl Accounts {
         targets.iter().map(of_target).collect()
     }
 
-    /// The account for the next attempt, by the keys' weights: one that health has nothing against, if there is
-    /// one; none where all have been `refused`.
+    /// The account for the next attempt: one that health has nothing against, if there is one; none where all have
+    /// been `refused`. Of those the one with the `preferred` key, else by the keys' weights.
     pub fn pick(
         &self,
         health: &Health,
         provider: &str,
         model: &str,
         refused: &[&str],
+        preferred: Option<i64>,
         now: Instant,
     ) -> Option<Arc<Account>> {
         let all = self.of(provider);
@@ -291,6 +292,10 @@ impl Accounts {
             all.iter().zip(ejections).filter(stands).map(|(account, _)| account).collect();
         if standing.is_empty() && !all.iter().any(|account| refused.contains(&&*account.scope)) {
             standing.extend(all);
+        }
+        let is_preferred = |account: &&&Arc<Account>| preferred.is_some() && account.key_id == preferred;
+        if let Some(account) = standing.iter().find(is_preferred) {
+            return Some(Arc::clone(account));
         }
         let turn = self.own.get(provider).map_or(0, |own| own.turn.fetch_add(1, Ordering::Relaxed));
         in_turn(&standing, turn).map(Arc::clone)
@@ -411,7 +416,7 @@ mod tests {
         let rows = [row(&providers, 1, "openai", 1, 3), row(&providers, 1, "openai", 2, 1)];
         let (accounts, _) = Accounts::of_workspaces(&providers, &rows, 0);
         let own = &accounts[&1];
-        let pick = |refused: &[&str]| own.pick(&health, "openai", "m", refused, now).and_then(|a| a.key_id);
+        let pick = |refused: &[&str]| own.pick(&health, "openai", "m", refused, None, now).and_then(|a| a.key_id);
         let picked: Vec<_> = (0..8).filter_map(|_| pick(&[])).collect();
         assert_eq!(picked.iter().filter(|id| **id == 1).count(), 6);
         let scopes: Vec<Arc<str>> = own.of("openai").iter().map(|a| Arc::clone(&a.scope)).collect();
@@ -432,12 +437,29 @@ mod tests {
     }
 
     #[test]
+    fn the_preferred_key_is_taken_while_health_has_nothing_against_it() {
+        let (providers, health, now) = (providers(), health(), Instant::now());
+        let rows = [row(&providers, 1, "openai", 1, 1000), row(&providers, 1, "openai", 2, 1)];
+        let (accounts, _) = Accounts::of_workspaces(&providers, &rows, 0);
+        let own = &accounts[&1];
+        let pick = |refused: &[&str], preferred| {
+            own.pick(&health, "openai", "m", refused, preferred, now).and_then(|account| account.key_id)
+        };
+        assert_eq!((0..9).filter_map(|_| pick(&[], Some(2))).collect::<Vec<_>>(), [2; 9]);
+        assert_eq!(pick(&[], Some(3)), Some(1), "a key that is gone");
+        let scope = Arc::clone(&own.of("openai")[1].scope);
+        assert_eq!(pick(&[&scope], Some(2)), Some(1));
+        health.ask(scope, "m", now).failed(&Failure::new(Class::Auth, "x"), now);
+        assert_eq!(pick(&[], Some(2)), Some(1));
+    }
+
+    #[test]
     fn heavy_keys_take_turns_from_the_first_requests_on_and_from_any_snapshot() {
         let (providers, health, now) = (providers(), health(), Instant::now());
         let rows = [row(&providers, 1, "openai", 1, 500), row(&providers, 1, "openai", 2, 500)];
         let picks = |first_turn: usize, count: usize| -> usize {
             let (accounts, _) = Accounts::of_workspaces(&providers, &rows, first_turn);
-            let pick = || accounts[&1].pick(&health, "openai", "m", &[], now).and_then(|account| account.key_id);
+            let pick = || accounts[&1].pick(&health, "openai", "m", &[], None, now).and_then(|account| account.key_id);
             (0..count).filter(|_| pick() == Some(1)).count()
         };
         assert!((3..=7).contains(&picks(0, 10)));

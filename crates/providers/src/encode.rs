@@ -15,6 +15,8 @@ pub struct Target<'a> {
     pub provider: &'a str,
     /// The model's name at the provider.
     pub model: &'a str,
+    /// The workspace's own key that the request goes out with; none: the gateway's.
+    pub account: Option<i64>,
     /// The most tokens that the model can put out; `None` if unknown.
     pub max_output_tokens: Option<u64>,
     /// The model can reason.
@@ -147,7 +149,7 @@ impl Context<'_> {
 /// # Errors
 /// When the request holds what this provider cannot be given; names the field.
 pub fn encode(target: &Target, request: &Request) -> Result<Encoded, EncodeError> {
-    let translation = Translation::new(target.kind, target.provider, target.model);
+    let translation = Translation::new(target.kind, target.provider, target.model).of_account(target.account);
     let mut context =
         Context { target, losses: Losses::default(), translation, tool_places: Vec::new(), held: Held::default() };
     let stripped = (target.kind != Kind::Anthropic)
@@ -211,7 +213,8 @@ mod tests {
 
     fn sent(kind: Kind, body: Value) -> (Value, Vec<(String, bool)>) {
         let (provider, model) = ("p", "m");
-        let target = Target { kind, provider, model, max_output_tokens: None, reasoning: true, stream: false };
+        let target =
+            Target { kind, provider, model, account: None, max_output_tokens: None, reasoning: true, stream: false };
         let encoded = encode(&target, &Request::parse(body).unwrap()).unwrap();
         let lost = encoded.warnings.into_iter().map(|loss| (loss.param, loss.harmless)).collect();
         (serde_json::from_slice(&encoded.body).unwrap(), lost)

@@ -78,6 +78,13 @@ impl Kind {
         }
     }
 
+    /// Whether reasoning may go back only to the account that made it. Anthropic says that its signatures are good
+    /// on every platform, and Google names no bound; OpenAI encrypts for the organisation, and answers 400 to
+    /// another one.
+    pub(crate) fn binds_reasoning_to_account(self) -> bool {
+        self == Self::OpenAi
+    }
+
     #[must_use]
     pub fn auth(self) -> Auth {
         match self {

@@ -34,7 +34,7 @@ pub use anthropic::native::{KEY as ANTHROPIC_FIELDS, is_in_messages_words, is_ow
 pub use decode::{DecodeError, StreamDecoder, decode_response};
 pub use embeddings::{Embeddings, EncodedEmbeddings, decode_embeddings, encode_embeddings};
 pub use encode::{EncodeError, Encoded, Loss, Target, encode};
-pub use envelope::is_sealed;
+pub use envelope::{is_sealed, reasoning_account};
 pub use failure::decode_error;
 pub use json_schema::{Breach, Verdict, check as check_schema};
 pub use kind::{Auth, Kind, UnknownKind, normalise_base_url};

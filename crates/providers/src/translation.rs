@@ -16,6 +16,8 @@ pub struct Translation {
     kind: Kind,
     provider: Box<str>,
     model: Box<str>,
+    /// The workspace's own key that it goes out with; none: the gateway's.
+    account: Option<i64>,
     /// Tool names as the provider knows them, and as the caller does.
     names: Vec<(String, String)>,
     /// Call ids as the caller knows them → as the provider does.
@@ -31,10 +33,20 @@ impl Translation {
             kind,
             provider: provider.into(),
             model: model.into(),
+            account: None,
             names: Vec::new(),
             call_ids: HashMap::new(),
             lowered: Vec::new(),
         }
+    }
+
+    #[must_use]
+    pub(crate) fn of_account(self, account: Option<i64>) -> Self {
+        Self { account, ..self }
+    }
+
+    pub(crate) fn account(&self) -> Option<i64> {
+        self.account
     }
 
     #[must_use]

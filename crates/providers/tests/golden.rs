@@ -50,7 +50,7 @@ fn check(dialect: &str, file: &str, found: &str) {
 }
 
 fn target(kind: Kind, provider: &'static str, model: &'static str, stream: bool) -> Target<'static> {
-    Target { kind, provider, model, max_output_tokens: Some(8_192), reasoning: true, stream }
+    Target { kind, provider, model, account: None, max_output_tokens: Some(8_192), reasoning: true, stream }
 }
 
 /// Ids that were made here have chance in them.

@@ -2,8 +2,10 @@
 //!
 //! When everything fails, each request would be tried at every target, and the load grows just where
 //! there is too much of it. So attempts after the first are a share of the requests, with a floor that
-//! lets a quiet gateway fail over at all. Pure: each step is told the time.
+//! lets a quiet gateway fail over at all. Each workspace has a budget of its own: what fails for one, such as
+//! its own key, takes nothing from the others. Pure: each step is told the time.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +15,9 @@ pub struct BudgetOptions {
     /// So many are free in each window, however few requests there are.
     pub floor: u32,
 }
+
+/// Workspaces with budgets of their own; the rest share one.
+const MOST_BUDGETS: usize = 10_000;
 
 /// How far back requests and further attempts count, at least: two windows are kept.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -52,6 +57,11 @@ impl RetryBudget {
         left
     }
 
+    /// Whether it has been forgotten what was asked, so that a new one would say the same.
+    fn is_idle(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) >= WINDOW * 2
+    }
+
     fn turn(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.since);
         if passed < WINDOW {
@@ -60,6 +70,37 @@ impl RetryBudget {
         self.before = if passed < WINDOW * 2 { self.current } else { Window::default() };
         self.current = Window::default();
         self.since = now;
+    }
+}
+
+/// The budgets of workspaces, by their ids.
+#[derive(Debug)]
+pub struct RetryBudgets {
+    options: BudgetOptions,
+    by_workspace: HashMap<i64, RetryBudget>,
+    shared: RetryBudget,
+    /// When room was looked for.
+    swept: Instant,
+}
+
+impl RetryBudgets {
+    #[must_use]
+    pub fn new(options: BudgetOptions, now: Instant) -> Self {
+        Self { options, by_workspace: HashMap::new(), shared: RetryBudget::new(options, now), swept: now }
+    }
+
+    pub fn of(&mut self, workspace_id: i64, now: Instant) -> &mut RetryBudget {
+        let is_known = self.by_workspace.contains_key(&workspace_id);
+        if !is_known && self.by_workspace.len() >= MOST_BUDGETS {
+            if now.saturating_duration_since(self.swept) >= WINDOW {
+                self.swept = now;
+                self.by_workspace.retain(|_, budget| !budget.is_idle(now));
+            }
+            if self.by_workspace.len() >= MOST_BUDGETS {
+                return &mut self.shared;
+            }
+        }
+        self.by_workspace.entry(workspace_id).or_insert_with(|| RetryBudget::new(self.options, now))
     }
 }
 
@@ -88,6 +129,20 @@ mod tests {
             budget.retry(now)
         });
         assert_eq!(retried.count(), 200);
+    }
+
+    #[test]
+    fn a_workspace_spends_nothing_of_another_ones_budget() {
+        let now = Instant::now();
+        let mut budgets = RetryBudgets::new(BudgetOptions { percent: 20, floor: 5 }, now);
+        let mut spent = |workspace_id, now| (0..10).filter(|_| budgets.of(workspace_id, now).retry(now)).count();
+        assert_eq!((spent(1, now), spent(1, now), spent(2, now)), (5, 0, 5));
+        let most = i64::try_from(MOST_BUDGETS).unwrap();
+        (3..=most).for_each(|workspace_id| assert_eq!(spent(workspace_id, now), 5));
+        assert_eq!((spent(most + 1, now), spent(most + 2, now)), (5, 0), "too many share one");
+        let later = now + WINDOW * 2;
+        assert_eq!((spent(most + 1, later), spent(most + 2, later)), (5, 5), "what is idle makes room");
+        assert!(budgets.by_workspace.len() <= MOST_BUDGETS);
     }
 
     #[test]

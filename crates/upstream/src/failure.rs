@@ -92,6 +92,12 @@ impl Failure {
         Self { class, error: ProviderError { kind: kind.to_owned(), ..ProviderError::default() }, retry_after: None }
     }
 
+    /// Whether the account will be let in for no other model either. A 403 may be about the one model.
+    #[must_use]
+    pub fn concerns_account(&self) -> bool {
+        self.class == Class::Spent || (self.class == Class::Auth && self.error.status != 403)
+    }
+
     /// The class of an error that the provider reported with this status (0: unknown).
     #[must_use]
     pub fn reported(error: ProviderError, retry_after: Option<Duration>) -> Self {

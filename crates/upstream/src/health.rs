@@ -6,7 +6,7 @@
 //! without a provider.** Every step is told the time.
 
 use crate::breaker::{Breaker, BreakerOptions, Verdict};
-use crate::budget::{BudgetOptions, RetryBudget};
+use crate::budget::{BudgetOptions, RetryBudgets};
 use crate::failure::{Class, Failure};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -92,7 +92,7 @@ struct Inner {
     targets: HashMap<String, HashMap<String, TargetHealth>>,
     providers: HashMap<String, Rest>,
     count: usize,
-    budget: RetryBudget,
+    budgets: RetryBudgets,
 }
 
 pub struct Health {
@@ -103,8 +103,8 @@ pub struct Health {
 impl Health {
     #[must_use]
     pub fn new(options: HealthOptions, now: Instant) -> Self {
-        let budget = RetryBudget::new(options.budget, now);
-        let inner = Inner { targets: HashMap::new(), providers: HashMap::new(), count: 0, budget };
+        let budgets = RetryBudgets::new(options.budget, now);
+        let inner = Inner { targets: HashMap::new(), providers: HashMap::new(), count: 0, budgets };
         Self { options, inner: Mutex::new(inner) }
     }
 
@@ -123,14 +123,14 @@ impl Health {
         targets.map(|(provider, model)| inner.ejected(provider, model, now)).collect()
     }
 
-    /// A request has come, which gives to the budget of further attempts.
-    pub fn request(&self, now: Instant) {
-        self.inner().budget.request(now);
+    /// A request has come, which gives to its workspace's budget of further attempts.
+    pub fn request(&self, workspace_id: i64, now: Instant) {
+        self.inner().budgets.of(workspace_id, now).request(now);
     }
 
-    /// Takes a further attempt out of the budget; false if there is none left.
-    pub fn retry(&self, now: Instant) -> bool {
-        self.inner().budget.retry(now)
+    /// Takes a further attempt out of the workspace's budget; false if there is none left.
+    pub fn retry(&self, workspace_id: i64, now: Instant) -> bool {
+        self.inner().budgets.of(workspace_id, now).retry(now)
     }
 
     /// The target is about to be asked. What is given must be told how that went; if it is dropped, the

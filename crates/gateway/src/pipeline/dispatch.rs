@@ -57,10 +57,10 @@ const SECOND_TRY_AFTER: Duration = Duration::from_millis(100);
 
 pub(super) async fn dispatch(app: &App, plan: &Plan, request: &Request, record: &mut Record) -> ApiResult<Dispatched> {
     let mut last = ApiError::new(Code::NoEligibleModel, "there is no target to send this request to");
-    app.health.request(Instant::now());
+    app.health.request(record.workspace_id(), Instant::now());
     let field = Field::of(&app.health, &plan.accounts, &plan.targets, Instant::now());
     let mut skipped = field.ejected().peekable();
-    let mut order = Order::new(&field, plan.order_stands);
+    let mut order = Order::new(&field, plan.order_stands, request);
     // Targets, and of each the keys that it may be asked with.
     let mut asked = 0;
     while asked < app.max_attempts
@@ -74,14 +74,14 @@ pub(super) async fn dispatch(app: &App, plan: &Plan, request: &Request, record: 
             last = error;
             continue;
         }
-        let encoded = match encode(&plan.accounts, target, request) {
+        let encoded = match encode(&account, target, request) {
             Ok(encoded) => encoded,
             Err(error) => {
                 last = error;
                 continue;
             }
         };
-        if !order.is_first() && !app.health.retry(Instant::now()) {
+        if !order.is_first() && !app.health.retry(record.workspace_id(), Instant::now()) {
             tracing::warn!(request_id = %record.told.request_id, "the budget for further attempts is spent");
             break;
         }
@@ -202,16 +202,17 @@ struct Order<'a> {
     stands: bool,
     /// One connection that broke is tried again, where there is nothing else.
     second: Option<usize>,
-    /// Targets, and accounts that have nothing for them: the key was refused, or is used up.
-    refused: Vec<(usize, Arc<str>)>,
+    /// Accounts that have nothing for the target at a place, or for any: the key was refused, or is used up.
+    refused: Vec<(Option<usize>, Arc<str>)>,
+    request: &'a Request,
     /// The target that was asked last.
     last: Option<usize>,
 }
 
 impl<'a> Order<'a> {
-    fn new(field: &Field<'a>, stands: bool) -> Self {
+    fn new(field: &Field<'a>, stands: bool, request: &'a Request) -> Self {
         let (avoided, refused) = (Vec::new(), Vec::new());
-        Self { left: field.standing().collect(), avoided, stands, second: None, refused, last: None }
+        Self { left: field.standing().collect(), avoided, stands, second: None, refused, request, last: None }
     }
 
     fn next(&mut self) -> Option<(usize, &'a Target)> {
@@ -221,9 +222,12 @@ impl<'a> Order<'a> {
 
     /// The account that the target is to be asked with.
     fn account(&self, app: &App, accounts: &Accounts, (place, target): (usize, &Target)) -> Option<Arc<Account>> {
-        let refused: Vec<&str> =
-            self.refused.iter().filter(|(at, _)| *at == place).map(|(_, scope)| &**scope).collect();
-        accounts.pick(&app.health, &target.provider, &target.name, &refused, Instant::now())
+        let (provider, name) = (&target.provider, &target.name);
+        let here = self.refused.iter().filter(|(at, _)| at.is_none_or(|at| at == place));
+        let refused: Vec<&str> = here.map(|(_, scope)| &**scope).collect();
+        let has_choice = accounts.of(provider).len() > 1;
+        let preferred = has_choice.then(|| providers::reasoning_account(self.request, provider, name)).flatten();
+        accounts.pick(&app.health, provider, name, &refused, preferred, Instant::now())
     }
 
     fn is_first(&self) -> bool {
@@ -247,7 +251,8 @@ impl<'a> Order<'a> {
         if !failure.class.concerns_key() {
             return false;
         }
-        self.refused.push((target.0, Arc::clone(&account.scope)));
+        let place = Some(target.0).filter(|_| !failure.concerns_account());
+        self.refused.push((place, Arc::clone(&account.scope)));
         let has_another = self.account(app, accounts, target).is_some();
         if has_another {
             self.left.insert(0, target);
@@ -281,14 +286,13 @@ fn same_model(a: &ModelInfo, b: &ModelInfo) -> bool {
 
 type KindAndBody = (providers::Kind, Encoded);
 
-fn encode(accounts: &Accounts, target: &Target, request: &Request) -> ApiResult<KindAndBody> {
-    let kind = accounts
-        .kind(&target.provider)
-        .ok_or_else(|| ApiError::new(Code::ProviderKeyMissing, format!("{} is not set up", target.provider)))?;
+fn encode(account: &Account, target: &Target, request: &Request) -> ApiResult<KindAndBody> {
+    let kind = account.kind;
     let aim = providers::Target {
         kind,
         provider: &target.provider,
         model: &target.name,
+        account: account.key_id,
         max_output_tokens: Some(target.model.max_output_tokens).filter(|n| *n > 0),
         reasoning: target.model.capabilities.reasoning,
         stream: request.stream,

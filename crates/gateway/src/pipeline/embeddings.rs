@@ -90,7 +90,9 @@ async fn road(app: &App, caller: &Caller, record: &mut Record, request: &mut Emb
     let mut last = ApiError::new(Code::NoEligibleModel, "there is no target to send this request to");
     let accounts = &caller.accounts;
     let targets = standing(app, accounts, targets);
-    app.health.request(Instant::now());
+    app.health.request(record.workspace_id(), Instant::now());
+    // With none of the targets may these be asked again.
+    let mut gone: Vec<Arc<Account>> = Vec::new();
     for target in targets.iter().take(app.max_attempts) {
         let sent = match encode(accounts, target, request) {
             Ok(sent) => sent,
@@ -103,9 +105,9 @@ async fn road(app: &App, caller: &Caller, record: &mut Record, request: &mut Emb
             last = error;
             continue;
         }
-        let mut refused: Vec<Arc<Account>> = Vec::new();
+        let mut refused = gone.clone();
         while let Some(account) = account(app, accounts, target, &refused) {
-            if !record.told.attempts.is_empty() && !app.health.retry(Instant::now()) {
+            if !record.told.attempts.is_empty() && !app.health.retry(record.workspace_id(), Instant::now()) {
                 return Err(last);
             }
             match ask(app, record, target, &account, &sent, request.input.count()).await? {
@@ -129,6 +131,9 @@ async fn road(app: &App, caller: &Caller, record: &mut Record, request: &mut Emb
                     if !failure.class.concerns_key() {
                         break;
                     }
+                    if failure.concerns_account() {
+                        gone.push(Arc::clone(&account));
+                    }
                     refused.push(account);
                 }
             }
@@ -140,7 +145,7 @@ async fn road(app: &App, caller: &Caller, record: &mut Record, request: &mut Emb
 /// The account for the next attempt on the target.
 fn account(app: &App, accounts: &Accounts, target: &EmbeddingTarget, refused: &[Arc<Account>]) -> Option<Arc<Account>> {
     let refused: Vec<&str> = refused.iter().map(|account| &*account.scope).collect();
-    accounts.pick(&app.health, &target.provider, &target.name, &refused, Instant::now())
+    accounts.pick(&app.health, &target.provider, &target.name, &refused, None, Instant::now())
 }
 
 /// One attempt, of which health and the record are told.

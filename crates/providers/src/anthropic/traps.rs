@@ -9,6 +9,7 @@ fn target(model: &str) -> Target<'_> {
         kind: Kind::Anthropic,
         provider: "anthropic",
         model,
+        account: None,
         max_output_tokens: Some(64_000),
         reasoning: true,
         stream: false,

@@ -65,6 +65,7 @@ mod path_tests {
                 kind: Kind::Gemini,
                 provider: "gemini",
                 model,
+                account: None,
                 max_output_tokens: None,
                 reasoning: true,
                 stream,

@@ -8,7 +8,15 @@ const OLD: &str = "gemini-2.5-flash";
 const NEW: &str = "gemini-3.5-flash";
 
 fn target(model: &str) -> Target<'_> {
-    Target { kind: Kind::Gemini, provider: "gemini", model, max_output_tokens: None, reasoning: true, stream: false }
+    Target {
+        kind: Kind::Gemini,
+        provider: "gemini",
+        model,
+        account: None,
+        max_output_tokens: None,
+        reasoning: true,
+        stream: false,
+    }
 }
 
 fn encoded(model: &str, request: Value) -> Encoded {
