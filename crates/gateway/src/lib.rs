@@ -33,7 +33,7 @@ pub use crate::http::{
 };
 pub use accounts::KeyProblem;
 pub use app::{AbilityOptions, App, Options, ProviderOptions, TimeLimits};
-pub use pipeline::dry_run;
+pub use pipeline::{considered_json, dry_run};
 pub use pool::set_abilities;
 pub use serve::serve;
 pub use tokenrouter_upstream::{BreakerOptions, BudgetOptions, HealthOptions};

@@ -20,6 +20,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("tokenrouter-providers", &["tokenrouter-protocol"]),
     ("tokenrouter-store", &["tokenrouter-protocol"]),
     ("tokenrouter-simulator", &[]),
+    ("tokenrouter-evaluation", &[]),
     ("tokenrouter-load", &[]),
     ("tokenrouter-upstream", &["tokenrouter-protocol", "tokenrouter-providers"]),
     (
@@ -44,6 +45,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "tokenrouter-store",
             "tokenrouter-gateway",
             "tokenrouter-simulator",
+            "tokenrouter-evaluation",
         ],
     ),
 ];
@@ -69,6 +71,7 @@ const PURE: &[&str] = &[
     "tokenrouter-firewall",
     "tokenrouter-providers",
     "tokenrouter-pcre2",
+    "tokenrouter-evaluation",
 ];
 const IMPURE: &[&str] = &[
     "tokio",

@@ -66,7 +66,8 @@ fn short(value: f32) -> f64 {
 
 /// The words for people and programs: `difficulty`, `expected_output_tokens`, `candidates`, `filtered`. None if it is
 /// not what [`Considered`] writes.
-pub(crate) fn considered_json(route: &Value) -> Option<Value> {
+#[must_use]
+pub fn considered_json(route: &Value) -> Option<Value> {
     let rows = route["candidates"].as_array()?.iter().map(candidate).collect::<Option<Vec<_>>>()?;
     let filtered = route["filtered"].as_object()?.iter().flat_map(|(filter, names)| {
         let why = Filter::parse(filter).map(Filter::why);

@@ -22,7 +22,8 @@ mod stream;
 mod told;
 mod walk;
 
-pub(crate) use considered::{considered_json, forecast_of};
+pub use considered::considered_json;
+pub(crate) use considered::forecast_of;
 pub(crate) use embeddings::embed;
 pub(crate) use estimate::estimate_input_tokens;
 pub use plan::dry_run;

@@ -1,6 +1,8 @@
 //! The command line. Data goes to standard output, words about it to standard error.
 
 mod doctor;
+mod evaluate;
+mod evaluate_requests;
 mod keys;
 mod migrate;
 mod models;
@@ -45,6 +47,8 @@ enum Command {
     Models(models::ModelsArgs),
     /// Show where a request would go, and why; no provider is called.
     Route(route::RouteArgs),
+    /// Measure how good the choice of models is: on known outcomes, or on the workspace's own log.
+    Evaluate(evaluate::EvaluateArgs),
     /// Export and import routing and firewall rules.
     #[command(subcommand)]
     Rules(rules::RulesCommand),
@@ -125,6 +129,7 @@ pub(crate) fn main() -> ExitCode {
             Command::Providers(command) => providers::run(command).await,
             Command::Models(args) => models::run(&args),
             Command::Route(args) => route::run(args).await,
+            Command::Evaluate(args) => evaluate::run(args).await,
             Command::Rules(command) => rules::run(command).await,
             Command::Requests(command) => requests::run(command).await,
             Command::Usage(args) => usage::run(args).await,
