@@ -282,6 +282,16 @@ def test_what_a_provider_has_in_its_prompt_cache_counts_for_a_conversation_to_st
     assert (told["provider"], told["model"]) == (route["provider"], route["model"])
 
 
+@pytest.mark.parametrize("mode", ["balance", "cost", "quality", "latency"])
+def test_go_on_stays_with_the_model_that_a_hard_prompt_was_given_to(api: httpx.Client, mode: str) -> None:
+    hard = "Implement a lock-free queue in Rust, linearizable and leak-free, and prove that no deadlock can occur. " * 20
+    first = create(api, hard, model=f"auto:{mode}")
+    for follow_up in ("continue", "Are you sure? Check the second step."):
+        told = create(api, follow_up, model=f"auto:{mode}", previous_response_id=first["id"])["tokenrouter"]
+        assert (told["provider"], told["model"]) == (first["tokenrouter"]["provider"], first["tokenrouter"]["model"])
+        assert told["warnings"] == []
+
+
 def test_the_route_of_a_turn_whose_turns_before_are_missing_is_an_error(api: httpx.Client) -> None:
     answer = api.post("/v1/route", json={"input": "And then?", "previous_response_id": "resp_none"})
     check_error(answer, 400, "invalid_request_error", "previous_response_not_found", "previous_response_id")

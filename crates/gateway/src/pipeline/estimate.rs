@@ -8,7 +8,8 @@ use super::plan::{BYTES_PER_TOKEN, IMAGE_TOKENS};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult};
-use tokenrouter_protocol::{Item, OutputValue, Part, Request, TextFormat};
+use serde_json::Value;
+use tokenrouter_protocol::{Item, Object, OutputValue, Part, Request, TextFormat};
 
 /// What stands around a message on its way to a model.
 const TOKENS_PER_ITEM: usize = 4;
@@ -21,7 +22,7 @@ pub(crate) async fn estimate_input_tokens(app: &App, caller: &Caller, mut reques
 }
 
 /// Of a request whose history is in front of it.
-pub(super) fn prompt_tokens(request: &Request) -> ApiResult<usize> {
+pub(crate) fn prompt_tokens(request: &Request) -> ApiResult<usize> {
     let mut bytes = request.instructions.as_deref().map_or(0, str::len);
     for tool in &request.tools {
         bytes += json_len(tool)?;
@@ -62,7 +63,7 @@ fn item_bytes(item: &Item) -> ApiResult<usize> {
         },
         Item::Reasoning(reasoning) => reasoning.summary.iter().chain(&reasoning.content).map(String::len).sum(),
         Item::Reference(_) => 0,
-        Item::Other(object) => json_len(object)?,
+        Item::Other(object) => object_bytes(object),
     })
 }
 
@@ -74,8 +75,24 @@ fn parts_bytes(parts: &[Part]) -> ApiResult<usize> {
             Part::Image { .. } => BYTES_PER_TOKEN * IMAGE_TOKENS,
             // Base64, of which a good part is not text.
             Part::File { file_data, .. } => file_data.as_deref().map_or(0, str::len) / 2,
-            Part::Other(object) => json_len(object)?,
+            Part::Other(object) => object_bytes(object),
         };
     }
     Ok(bytes)
+}
+
+/// Of a kind of item or part that only the provider may know: its text, and pictures as any other.
+fn object_bytes(object: &Object) -> usize {
+    object.iter().map(|(name, value)| name.len() + value_bytes(value)).sum()
+}
+
+fn value_bytes(value: &Value) -> usize {
+    match value {
+        Value::String(text) if text.starts_with("data:image/") => BYTES_PER_TOKEN * IMAGE_TOKENS,
+        Value::String(text) if text.starts_with("data:") => text.len() / 2,
+        Value::String(text) => text.len(),
+        Value::Array(values) => values.iter().map(value_bytes).sum(),
+        Value::Object(object) => object_bytes(object),
+        Value::Null | Value::Bool(_) | Value::Number(_) => BYTES_PER_TOKEN,
+    }
 }

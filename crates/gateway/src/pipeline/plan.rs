@@ -4,6 +4,7 @@ use super::considered::{self, Considered};
 use super::fallbacks;
 use super::field::Field;
 use super::history;
+use super::needs;
 use super::screen;
 use super::told::{Source, Warning};
 use crate::accounts::Accounts;
@@ -15,10 +16,10 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Instant;
 use tokenrouter_firewall::{RuleSet, Tally};
-use tokenrouter_protocol::{Item, Object, OutputValue, Part, Request, Role, TextFormat};
+use tokenrouter_protocol::{Item, Object, Part, Request, Role, TextFormat};
 use tokenrouter_routing::{
-    self as routing, AllowedModels, Decision, Effort, Forecast, LastTurn, Learned, Mode, ModelRequest, Needs, Pool,
-    Prompt, SelectError, Target, Task, TaskGuess, TaskInput,
+    self as routing, AllowedModels, Decision, Forecast, LastTurn, Learned, Mode, ModelRequest, Pool, SelectError,
+    Target, Task, TaskGuess, TaskInput,
 };
 
 /// What the rules look at: the caller's own words, before any history is put in front of them.
@@ -183,7 +184,7 @@ fn consider(
         provider,
         model,
         mode,
-        needs: needs(request, facts, guess),
+        needs: needs::of(request, guess)?,
         provider_by_rule,
         model_by_rule,
         allowed: Arc::clone(side.allowed),
@@ -244,75 +245,6 @@ fn recognise(request: &Request, facts: &Facts) -> TaskGuess {
         has_schema: !matches!(request.text.format, TextFormat::Text),
         has_images: facts.has_images,
     })
-}
-
-fn needs(request: &Request, facts: &Facts, guess: TaskGuess) -> Needs {
-    let mut bytes = request.instructions.as_deref().map_or(0, str::len);
-    let (mut images, mut files) = (facts.has_images, false);
-    let mut count = |parts: &[Part]| {
-        for part in parts {
-            match part {
-                Part::Text { text, .. } | Part::Refusal { text } => bytes += text.len(),
-                Part::Image { .. } => {
-                    images = true;
-                    bytes += 4 * IMAGE_TOKENS;
-                }
-                Part::File { file_data, .. } => {
-                    files = true;
-                    bytes += file_data.as_deref().map_or(0, str::len) / 2;
-                }
-                Part::Other(_) => {}
-            }
-        }
-    };
-    let mut other = 0;
-    for item in &request.input {
-        match item {
-            Item::Message(message) => count(&message.content),
-            Item::FunctionCallOutput(output) => match &output.output {
-                OutputValue::Text(text) => other += text.len(),
-                OutputValue::Parts(parts) => count(parts),
-            },
-            Item::FunctionCall(call) => other += call.arguments.len(),
-            Item::Reasoning(_) | Item::Reference(_) | Item::Other(_) => {}
-        }
-    }
-    // Clients of Messages ask every model to think and to answer at length: a model that cannot do it does
-    // what it can, and the caller is told.
-    let wishes = tokenrouter_providers::is_in_messages_words(request);
-    let input_tokens_estimate = ((bytes + other) / BYTES_PER_TOKEN) as u64;
-    let is_users = |item: &&Item| matches!(item, Item::Message(message) if message.role == Role::User);
-    let prompt = Prompt {
-        last_user: facts.user_texts.last().map_or("", String::as_str),
-        turns: request.input.iter().filter(is_users).count(),
-        has_tools: !request.tools.is_empty(),
-        has_schema: !matches!(request.text.format, TextFormat::Text),
-        effort: effort(request),
-        input_tokens: input_tokens_estimate,
-    };
-    Needs {
-        tools: !request.tools.is_empty(),
-        images,
-        files,
-        json_schema: matches!(request.text.format, TextFormat::JsonSchema { .. }),
-        reasoning: !wishes
-            && request
-                .reasoning
-                .as_ref()
-                .is_some_and(|r| r.effort.as_deref().is_some_and(|effort| effort != "none" && effort != "minimal")),
-        input_tokens_estimate,
-        max_output_tokens: request.max_output_tokens.filter(|_| !wishes),
-        task: guess.task,
-        forecast: routing::forecast(&prompt, guess.task),
-    }
-}
-
-fn effort(request: &Request) -> Effort {
-    match request.reasoning.as_ref().and_then(|reasoning| reasoning.effort.as_deref()) {
-        Some("high" | "xhigh" | "max") => Effort::High,
-        Some("none" | "minimal" | "low") => Effort::Low,
-        _ => Effort::Usual,
-    }
 }
 
 /// What English text comes to.

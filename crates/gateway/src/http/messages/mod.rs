@@ -4,7 +4,6 @@
 //! [`stream`] write, [`error`] says what went wrong in Anthropic's words.
 
 mod content;
-mod count;
 pub(super) mod error;
 mod request;
 mod response;
@@ -62,5 +61,5 @@ pub(super) async fn count_message_tokens(
 ) -> ApiResult<Json<Value>> {
     let body = read_json(&app, &headers, body).await?;
     let request = request::parse_prompt(body)?;
-    Ok(Json(serde_json::json!({ "input_tokens": count::estimate(&request), "estimated": true })))
+    Ok(Json(serde_json::json!({ "input_tokens": pipeline::prompt_tokens(&request)?, "estimated": true })))
 }
