@@ -646,5 +646,20 @@ def test_the_models_are_listed_for_anthropics_client(client: anthropic.Anthropic
         assert model.display_name and model.created_at.tzinfo
     assert client.models.retrieve(ANTHROPIC).display_name == "claude-sonnet-4-5"
     assert client.models.retrieve("auto").id == "auto"
-    with pytest.raises(anthropic.NotFoundError):
+    with pytest.raises(anthropic.NotFoundError) as missing:
         client.models.retrieve("claude-nothing")
+    body = missing.value.body
+    assert isinstance(body, dict) and (body["type"], body["error"]["type"]) == ("error", "not_found_error")
+    assert body["request_id"] == missing.value.request_id is not None
+    with pytest.raises(anthropic.AuthenticationError) as refused:
+        client.with_options(api_key="tr_wrong").models.list()
+    assert isinstance(refused.value.body, dict) and refused.value.body["type"] == "error"
+
+
+def test_what_a_model_can_do_is_told_in_anthropics_words(client: anthropic.Anthropic) -> None:
+    claude = client.models.retrieve(ANTHROPIC).capabilities
+    gpt = client.models.retrieve(OPENAI).capabilities
+    assert claude is not None and gpt is not None
+    assert claude.image_input.supported and claude.structured_outputs.supported and claude.thinking.supported
+    assert claude.citations.supported and not gpt.citations.supported and not gpt.thinking.types.enabled.supported
+    assert client.models.retrieve("auto").capabilities is None

@@ -271,7 +271,9 @@ def test_what_a_provider_has_in_its_prompt_cache_counts_for_a_conversation_to_st
         return {(c["provider"], c["model"]): c["estimated_cost_usd"] for c in route["candidates"]}
 
     next_ = {"role": "user", "content": "And then?"}
-    by_hand = considered({"input": [{"role": "user", "content": LONG}, *first["output"], next_]})
+    # Of the same length, and not the same: that would be recognised.
+    other = {"role": "user", "content": LONG.replace("calm", "mild")}
+    by_hand = considered({"input": [other, *first["output"], next_]})
     goes_on = considered({"input": [next_], "previous_response_id": first["id"]})
     cheaper = {target for target, cost in goes_on.items() if cost != by_hand[target]}
     assert cheaper == {("openai", last)} and goes_on["openai", last] < by_hand["openai", last]

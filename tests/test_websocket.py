@@ -126,7 +126,8 @@ BAD: list[tuple[str, int, str, str | None]] = [
     ('{"type": "response.create", "input": "x", "stream": true}', 400, "invalid_parameter", "stream"),
     ('{"type": "response.create", "input": "x", "stream_options": {}}', 400, "invalid_parameter", "stream_options"),
     ('{"type": "response.create", "input": "x", "background": true}', 400, "invalid_parameter", "background"),
-    ('{"type": "response.create", "input": "x", "generate": false}', 400, "invalid_parameter", "generate"),
+    ('{"type": "response.create", "input": "x", "generate": 7}', 400, "invalid_parameter", "generate"),
+    ('{"type": "response.create", "input": "x", "generate": false, "store": false}', 400, "invalid_parameter", "generate"),
     ('{"type": "response.create", "input": "x", "stream_id": 1}', 400, "invalid_parameter", "stream_id"),
     (
         '{"type": "response.create", "input": "x", "previous_response_id": "resp_no"}',
@@ -147,6 +148,54 @@ def test_a_mistake_is_an_error_event_and_the_connection_goes_on(
         error(ws, status, code, param)
         ask(ws, model=MODELS[0], input="say exactly: still here")
         assert text_of(check_order(answer(ws))) == "still here"
+
+
+def whole(connection: Any) -> Any:
+    """The response that the official client is given next."""
+    for event in connection:
+        assert event.type != "error", event
+        if event.type == "response.completed":
+            return event.response
+    raise AssertionError("the connection ended")
+
+
+def test_a_request_that_generates_nothing_can_be_gone_on_from(
+    gateway: gp.Gateway, workspace: str, api: httpx.Client, simulator: gp.Simulator, mark: str
+) -> None:
+    with (
+        openai.OpenAI(api_key=workspace, base_url=f"{gateway.url}/v1") as client,
+        client.responses.connect() as connection,
+    ):
+        connection.response.create(model=MODELS[1], input=f"The word is {mark}.", generate=False)
+        warm = whole(connection)
+        assert (warm.output, warm.usage, warm.status) == ([], None, "completed")
+        assert simulator.requests(mark) == [], "no provider is asked"
+        connection.response.create(model=MODELS[1], input="And now?", previous_response_id=warm.id)
+        answer = whole(connection)
+        assert f"The word is {mark}." in answer.output_text
+    assert api.get(f"/v1/responses/{warm.id}").json()["output"] == []
+    logged = api.get("/v1/requests").json()["data"]
+    assert [(entry["outcome"], entry["output_tokens"] > 0) for entry in logged] == [("completed", True), ("completed", False)]
+
+
+def test_a_silence_is_broken_by_pings(start_gateway: Callable[..., gp.Gateway]) -> None:
+    gateway = start_gateway(environment={"TOKENROUTER_SERVER__HEARTBEAT_MS": "20"})
+    simulator = gp.Simulator(gateway.process.wait_for(r"simulator on (http://127\.0\.0\.1:\d+)"))
+    with socket(gateway, gateway.key, ping_interval=None) as ws:
+        pings: list[int] = []
+        take_in = ws.protocol.recv_frame
+
+        def counting(frame: Any) -> None:
+            pings.extend([1] * (frame.opcode.name == "PING"))
+            take_in(frame)
+
+        ws.protocol.recv_frame = counting  # type: ignore[method-assign]
+        gp.until(lambda: len(pings) >= 2, "pings while nothing is asked")
+        simulator.fault(count=1, drip_ms=100)
+        before = len(pings)
+        ask(ws, model=MODELS[0], input="say exactly: one two three")
+        assert text_of(check_order(answer(ws))) == "one two three"
+        assert len(pings) > before + 2, "and while an answer is waited for"
 
 
 def test_the_firewall_is_the_same(gateway: gp.Gateway, workspace: str, api: httpx.Client) -> None:

@@ -143,6 +143,12 @@ impl RuleSet {
         self.broken.is_none() && self.chain(scope).rules.is_empty()
     }
 
+    /// Whether a rule may change a text or stop it.
+    #[must_use]
+    pub fn guards(&self, scope: Scope) -> bool {
+        self.broken.is_some() || self.chain(scope).rules.iter().any(|rule| !rule.action.leaves_text())
+    }
+
     pub(crate) fn chain(&self, scope: Scope) -> &Chain {
         match scope {
             Scope::Prompt => &self.prompt,

@@ -9,6 +9,7 @@ use crate::limits::Limits as KeyLimits;
 use crate::metrics::Metrics;
 use crate::pipeline::background::{self, Background, Stop};
 use crate::pipeline::conversation::Conversations;
+use crate::pipeline::recent::RecentTurns;
 use crate::snapshot::{Snapshot, SnapshotCell};
 use crate::vault::{MasterKey, Vault};
 use secrecy::SecretString;
@@ -97,6 +98,7 @@ pub struct App {
     pub(crate) learned: LearnedBook,
     pub(crate) health: Arc<Health>,
     pub(crate) conversations: Conversations,
+    pub(crate) recent: RecentTurns,
     pub(crate) background: Background,
     pub(crate) limits: Arc<KeyLimits>,
     pub(crate) metrics: Metrics,
@@ -175,6 +177,7 @@ impl App {
             learned,
             health: Arc::new(Health::new(options.health, Instant::now())),
             conversations: Conversations::default(),
+            recent: RecentTurns::default(),
             background: Background::new(options.max_background),
             limits: key_limits,
             metrics: Metrics::default(),

@@ -57,19 +57,24 @@ struct OpenPart {
     refusal: bool,
     text: String,
     annotations: Vec<Value>,
+    logprobs: Vec<Value>,
     done: bool,
 }
 
 impl OpenPart {
     fn new(number: u32, refusal: bool) -> Self {
-        Self { number, refusal, text: String::new(), annotations: Vec::new(), done: false }
+        Self { number, refusal, text: String::new(), annotations: Vec::new(), logprobs: Vec::new(), done: false }
     }
 
     fn content(&self) -> Part {
         if self.refusal {
             Part::Refusal { text: self.text.clone() }
         } else {
-            Part::Text { text: self.text.clone(), annotations: self.annotations.clone(), extra: crate::Object::new() }
+            let mut extra = crate::Object::new();
+            if !self.logprobs.is_empty() {
+                extra.insert("logprobs".to_owned(), self.logprobs.clone().into());
+            }
+            Part::Text { text: self.text.clone(), annotations: self.annotations.clone(), extra }
         }
     }
 }
@@ -135,6 +140,8 @@ struct PartNames {
 pub struct Assembler {
     response: Response,
     items: Vec<OpenItem>,
+    /// Of a delta that is to come: its item's key, its part's number.
+    logprobs: Vec<(u32, u32, Vec<Value>)>,
     sequence_number: u64,
     keep_events: bool,
     queued: bool,
@@ -143,7 +150,7 @@ pub struct Assembler {
 impl Assembler {
     #[must_use]
     pub fn new(response: Response) -> Self {
-        Self { response, items: Vec::new(), sequence_number: 0, keep_events: true, queued: false }
+        Self { response, items: Vec::new(), logprobs: Vec::new(), sequence_number: 0, keep_events: true, queued: false }
     }
 
     #[must_use]
@@ -200,6 +207,7 @@ impl Assembler {
             }
             ModelEvent::ItemStarted { key, item } => self.start_item(key, item, out),
             ModelEvent::Delta { key, field, text } => self.delta(key, field, text, out),
+            ModelEvent::Logprobs { key, part, logprobs } => self.logprobs.push((key, part, logprobs)),
             ModelEvent::Annotation { key, part, annotation } => self.annotate(key, part, annotation, out),
             ModelEvent::ItemDone { key, end } => {
                 if let Some(index) = self.index_of(key) {
@@ -321,7 +329,7 @@ impl Assembler {
                 if let Content::FunctionCall { arguments, .. } = &mut item.content {
                     arguments.push_str(&text);
                     if !text.is_empty() {
-                        let body = Body::Text { place, name: "delta", text };
+                        let body = Body::text(place, "delta", text);
                         self.emit("response.function_call_arguments.delta", body, out);
                     }
                 }
@@ -333,7 +341,7 @@ impl Assembler {
                 if let Content::Custom { input, .. } = &mut item.content {
                     input.push_str(&text);
                     if !text.is_empty() {
-                        let body = Body::Text { place, name: "delta", text };
+                        let body = Body::text(place, "delta", text);
                         self.emit("response.custom_tool_call_input.delta", body, out);
                     }
                 }
@@ -345,14 +353,28 @@ impl Assembler {
             Field::ReasoningText(n) => (PartKind::Reasoning, n),
         };
         let Some(at) = self.open_part(index, kind, number, out) else { return };
+        let logprobs = if kind == PartKind::Text { self.take_logprobs(key, number) } else { Vec::new() };
         let item = &mut self.items[index];
         let place = place(item, at);
         if let Some(part) = parts_of(item, kind).and_then(|parts| parts.get_mut(at)) {
             part.text.push_str(&text);
+            part.logprobs.extend(logprobs.iter().cloned());
         }
         if !text.is_empty() {
-            self.emit(kind.names().delta, Body::Text { place, name: "delta", text }, out);
+            self.emit(kind.names().delta, Body::Text { place, name: "delta", text, logprobs }, out);
         }
+    }
+
+    fn take_logprobs(&mut self, key: u32, number: u32) -> Vec<Value> {
+        let mut taken = Vec::new();
+        self.logprobs.retain_mut(|(of, part, logprobs)| {
+            let is_it = (*of, *part) == (key, number);
+            if is_it {
+                taken.append(logprobs);
+            }
+            !is_it
+        });
+        taken
     }
 
     /// Finds the part, or ends the one before and adds it.
@@ -377,20 +399,24 @@ impl Assembler {
 
     fn finish_part(&mut self, index: usize, kind: PartKind, at: usize, out: &mut Vec<ResponseEvent>) {
         let item = &mut self.items[index];
-        let place = place(item, at);
+        let (place, key) = (place(item, at), item.key);
         let Some(part) = parts_of(item, kind).and_then(|parts| parts.get_mut(at)) else { return };
         if part.done {
             return;
         }
         part.done = true;
+        let number = part.number;
+        let logprobs = self.take_logprobs(key, number);
+        let Some(part) = parts_of(&mut self.items[index], kind).and_then(|parts| parts.get_mut(at)) else { return };
+        part.logprobs.extend(logprobs);
         let kind = match kind {
             PartKind::Text | PartKind::Refusal if part.refusal => PartKind::Refusal,
             PartKind::Text | PartKind::Refusal => PartKind::Text,
             other => other,
         };
         let (text, event_part) = (part.text.clone(), kind.event_part(part));
-        let names = kind.names();
-        self.emit(names.text_done, Body::Text { place: place.clone(), name: names.field, text }, out);
+        let (names, logprobs) = (kind.names(), part.logprobs.clone());
+        self.emit(names.text_done, Body::Text { place: place.clone(), name: names.field, text, logprobs }, out);
         self.emit(names.done, Body::Part { place, part: event_part }, out);
     }
 
@@ -425,10 +451,10 @@ impl Assembler {
                         if let Content::FunctionCall { arguments, .. } = &mut self.items[index].content {
                             arguments.push_str(NO_ARGUMENTS);
                         }
-                        let body = Body::Text { place: place.clone(), name: "delta", text: arguments.clone() };
+                        let body = Body::text(place.clone(), "delta", arguments.clone());
                         self.emit("response.function_call_arguments.delta", body, out);
                     }
-                    let body = Body::Text { place, name: "arguments", text: arguments };
+                    let body = Body::text(place, "arguments", arguments);
                     self.emit("response.function_call_arguments.done", body, out);
                 }
                 &[]
@@ -436,7 +462,7 @@ impl Assembler {
             Content::Custom { input, .. } => {
                 if !end.incomplete {
                     let (text, place) = (input.clone(), place(&self.items[index], 0));
-                    let body = Body::Text { place, name: "input", text };
+                    let body = Body::text(place, "input", text);
                     self.emit("response.custom_tool_call_input.done", body, out);
                 }
                 &[]

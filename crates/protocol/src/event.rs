@@ -43,8 +43,14 @@ pub(crate) enum Body {
     Response(Box<Response>),
     Item { output_index: u32, item: Box<Item> },
     Part { place: Place, part: EventPart },
-    Text { place: Place, name: &'static str, text: String },
+    Text { place: Place, name: &'static str, text: String, logprobs: Vec<Value> },
     Annotation { place: Place, annotation_index: u32, annotation: Value },
+}
+
+impl Body {
+    pub(crate) fn text(place: Place, name: &'static str, text: String) -> Self {
+        Self::Text { place, name, text, logprobs: Vec::new() }
+    }
 }
 
 /// One event. [`ResponseEvent::kind`] is both the SSE event's name and the `type` in its data.
@@ -74,7 +80,7 @@ impl ResponseEvent {
     #[must_use]
     pub fn delta(&self) -> Option<(u32, &str)> {
         match &self.body {
-            Body::Text { place, name: "delta", text } => Some((place.output_index, text)),
+            Body::Text { place, name: "delta", text, .. } => Some((place.output_index, text)),
             _ => None,
         }
     }
@@ -85,6 +91,15 @@ impl ResponseEvent {
         match &self.body {
             Body::Item { output_index, item } => Some((*output_index, item)),
             _ => None,
+        }
+    }
+
+    /// How probable the tokens of a delta were; empty unless that was asked for.
+    #[must_use]
+    pub fn logprobs(&self) -> &[Value] {
+        match &self.body {
+            Body::Text { logprobs, .. } => logprobs,
+            _ => &[],
         }
     }
 
@@ -202,11 +217,11 @@ impl Serialize for ResponseEvent {
                 put_place(&mut map, place, self.kind)?;
                 map.serialize_entry("part", part)?;
             }
-            Body::Text { place, name, text } => {
+            Body::Text { place, name, text, logprobs } => {
                 put_place(&mut map, place, self.kind)?;
                 map.serialize_entry(name, text)?;
                 if self.kind.starts_with("response.output_text.") {
-                    map.serialize_entry::<str, [Value; 0]>("logprobs", &[])?;
+                    map.serialize_entry("logprobs", logprobs)?;
                 }
             }
             Body::Annotation { place, annotation_index, annotation } => {

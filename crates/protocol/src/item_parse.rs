@@ -108,7 +108,11 @@ fn part(value: Value, path: &str) -> Result<Part, FieldError> {
         "input_text" | "output_text" | "text" | "summary_text" | "reasoning_text" => Ok(Part::Text {
             text: fields.required_string("text")?,
             annotations: fields.array("annotations")?.unwrap_or_default(),
-            extra: fields.rest(),
+            extra: {
+                // Of an answer; as a turn before it is its text alone.
+                let _ = fields.take("logprobs");
+                fields.rest()
+            },
         }),
         "refusal" => Ok(Part::Refusal { text: fields.required_string("refusal")? }),
         "input_image" | "image_url" => image(fields),

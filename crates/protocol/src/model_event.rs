@@ -104,6 +104,12 @@ pub enum ModelEvent {
         field: Field,
         text: String,
     },
+    /// How probable the tokens were of the next delta of the text part `part`, as OpenAI writes it.
+    Logprobs {
+        key: u32,
+        part: u32,
+        logprobs: Vec<Value>,
+    },
     /// A citation or the like, of the text part `part`.
     Annotation {
         key: u32,

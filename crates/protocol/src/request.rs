@@ -123,6 +123,8 @@ pub struct Request {
     /// Whether the response is to be retrievable later. On by default, as in OpenAI's API.
     pub store: bool,
     pub stream: bool,
+    /// Only what is there before an answer is wanted, to go on from: `generate: false` over a WebSocket.
+    pub warm_up: bool,
     pub stream_options: Option<Value>,
     pub service_tier: Option<String>,
     pub safety_identifier: Option<String>,
@@ -134,7 +136,19 @@ pub struct Request {
     pub extra: Object,
 }
 
+/// Of [`Request::include`]: how probable the tokens of the answer's text were.
+pub const LOGPROBS: &str = "message.output_text.logprobs";
+
 impl Request {
+    #[must_use]
+    pub fn wants_logprobs(&self) -> bool {
+        self.include.iter().any(|wanted| wanted == LOGPROBS)
+    }
+
+    pub fn want_logprobs(&mut self) {
+        self.include.push(LOGPROBS.to_owned());
+    }
+
     /// Reads a body. Unknown fields are kept in `extra`.
     ///
     /// # Errors
@@ -173,6 +187,7 @@ impl Request {
             background: f.boolean("background")?.unwrap_or(false),
             store: f.boolean("store")?.unwrap_or(true),
             stream: f.boolean("stream")?.unwrap_or(false),
+            warm_up: false,
             stream_options: f.object("stream_options")?.map(Value::Object),
             service_tier: f.string("service_tier")?,
             safety_identifier: f.string("safety_identifier")?,

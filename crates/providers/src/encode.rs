@@ -5,7 +5,7 @@ use crate::{Kind, Translation, anthropic, chat, gemini, lowering, openai};
 use http::{HeaderName, HeaderValue};
 use std::borrow::Cow;
 use std::fmt::Display;
-use tokenrouter_protocol::{Request, TextFormat, Tool};
+use tokenrouter_protocol::{LOGPROBS, Request, TextFormat, Tool};
 
 /// Where a request goes, and what the catalog knows of the model.
 #[derive(Clone, Copy, Debug)]
@@ -93,8 +93,11 @@ impl Losses {
         self.add_if(named, "safety_identifier", why);
         let cached = request.prompt_cache_key.is_some() && !carried.contains(&"prompt_cache_key");
         self.add_harmless(cached, "prompt_cache_key", "this provider's caches have no keys");
+        let logprobs = request.wants_logprobs() && !carried.contains(&"include");
+        self.add_if(logprobs, "include", "this provider does not tell how probable its tokens were");
         // Reasoning comes back sealed whether it is asked for or not.
-        let more = request.include.iter().any(|wanted| wanted != "reasoning.encrypted_content");
+        let known = |wanted: &str| wanted == "reasoning.encrypted_content" || wanted == LOGPROBS;
+        let more = request.include.iter().any(|wanted| !known(wanted));
         self.add_harmless(more, "include", "this provider's answers hold nothing of the kind");
     }
 
@@ -223,7 +226,7 @@ mod tests {
     #[test]
     fn what_names_the_user_or_asks_for_more_is_carried_or_named() {
         let body = json!({"input": "hi", "user": "u", "safety_identifier": "s", "prompt_cache_key": "k",
-                          "include": ["message.output_text.logprobs"]});
+                          "include": ["file_search_call.results"]});
         let (openai, lost) = sent(Kind::OpenAi, body.clone());
         assert!(HINTS.iter().all(|name| openai[*name] == body[*name]) && lost.is_empty(), "{lost:?}");
         let hints = [("prompt_cache_key".to_owned(), true), ("include".to_owned(), true)];
@@ -243,6 +246,23 @@ mod tests {
                 _ => true,
             };
             assert!(carried, "{sent}");
+        }
+    }
+
+    #[test]
+    fn how_probable_tokens_were_is_asked_of_chats_that_tell_it_and_named_elsewhere() {
+        let body = json!({"input": "hi", "top_logprobs": 2, "include": ["message.output_text.logprobs"]});
+        for kind in [Kind::OpenAiCompatible, Kind::OpenAi] {
+            let (sent, lost) = sent(kind, body.clone());
+            assert_eq!((&sent["top_logprobs"], lost), (&json!(2), vec![]), "{kind:?}");
+            assert_eq!(sent["logprobs"] == true, kind == Kind::OpenAiCompatible);
+        }
+        // The target of these tests reasons, and then DeepSeek refuses it.
+        for kind in [Kind::Anthropic, Kind::Gemini, Kind::Mistral, Kind::DeepSeek] {
+            let (sent, mut lost) = sent(kind, body.clone());
+            lost.sort();
+            assert_eq!(lost, [("include".to_owned(), false), ("top_logprobs".to_owned(), false)], "{kind:?}");
+            assert_eq!((&sent["logprobs"], &sent["top_logprobs"]), (&Value::Null, &Value::Null), "{kind:?}");
         }
     }
 

@@ -21,6 +21,7 @@ mod failure;
 mod gemini;
 mod json_schema;
 mod kind;
+mod logprobs;
 mod lowering;
 mod media;
 mod openai;

@@ -1,6 +1,6 @@
 //! Chat Completions, with the ways of Mistral and DeepSeek.
 
-use crate::mind::{Prompt, Reply, reasons, tokens};
+use crate::mind::{Prompt, Reply, logprobs, reasons, tokens};
 use crate::wire::content;
 use serde_json::{Value, json};
 
@@ -54,6 +54,12 @@ pub(crate) fn parse(provider: &str, request: &Value) -> Result<Prompt, String> {
     let limit = request["max_completion_tokens"].as_u64().or_else(|| request["max_tokens"].as_u64());
     prompt.max_tokens = limit.and_then(|n| usize::try_from(n).ok());
     prompt.reasoning = reasons(model) && provider != "openai";
+    if request["logprobs"] == true {
+        if provider == "deepseek" && prompt.reasoning {
+            return Err(format!("{model} does not support logprobs"));
+        }
+        prompt.logprobs = Some(request["top_logprobs"].as_u64().unwrap_or(0));
+    }
     Ok(prompt)
 }
 
@@ -110,6 +116,13 @@ fn add_thought(prompt: &Prompt, message: &mut Value, thought: &str, text: Option
     }
 }
 
+fn choice_logprobs(prompt: &Prompt, text: &str) -> Value {
+    match logprobs(prompt, text) {
+        Value::Null => Value::Null,
+        content => json!({ "content": content }),
+    }
+}
+
 pub(crate) fn whole(prompt: &Prompt, reply: &Reply) -> Value {
     let mut message = json!({"role": "assistant", "content": if reply.calls.is_empty() { Value::from(reply.text.as_str()) } else { Value::Null }});
     if is_filtered(prompt, reply) {
@@ -130,8 +143,9 @@ pub(crate) fn whole(prompt: &Prompt, reply: &Reply) -> Value {
         message["tool_calls"] = calls.into();
     }
     let mut body = head(prompt, reply, "chat.completion");
+    let logprobs = choice_logprobs(prompt, &reply.text);
     body["choices"] =
-        json!([{"index": 0, "message": message, "finish_reason": finish(prompt, reply), "logprobs": null}]);
+        json!([{"index": 0, "message": message, "finish_reason": finish(prompt, reply), "logprobs": logprobs}]);
     body["usage"] = usage(prompt, reply);
     body
 }
@@ -140,7 +154,11 @@ pub(crate) fn events(prompt: &Prompt, reply: &Reply, request: &Value) -> Vec<Str
     let mut out = Vec::new();
     let mut emit = |delta: Value, reason: Value, usage: Option<Value>| {
         let mut chunk = head(prompt, reply, "chat.completion.chunk");
+        let said = delta["content"].as_str().filter(|said| !said.is_empty()).map(str::to_owned);
         chunk["choices"] = json!([{"index": 0, "delta": delta, "finish_reason": reason}]);
+        if let Some(said) = said.filter(|_| prompt.logprobs.is_some()) {
+            chunk["choices"][0]["logprobs"] = choice_logprobs(prompt, &said);
+        }
         if let Some(usage) = usage {
             chunk["usage"] = usage;
         }

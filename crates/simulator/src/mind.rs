@@ -27,6 +27,8 @@ pub(crate) struct Prompt {
     pub json: bool,
     pub max_tokens: Option<usize>,
     pub reasoning: bool,
+    /// How probable the tokens were is asked for, and those that might have stood in their place, so many of each.
+    pub logprobs: Option<u64>,
     /// Of Gemini's: whether thoughts are told, or only counted.
     pub shows_thoughts: bool,
 }
@@ -81,6 +83,20 @@ impl Prompt {
 /// A token is a word with the white space after it.
 pub(crate) fn tokens(text: &str) -> Vec<&str> {
     text.split_inclusive(char::is_whitespace).collect()
+}
+
+/// How probable each token of a text was, as OpenAI writes it, if that is asked for.
+pub(crate) fn logprobs(prompt: &Prompt, text: &str) -> Value {
+    let Some(top) = prompt.logprobs else { return Value::Null };
+    let token =
+        |token: &str, logprob: f64| json!({"token": token, "logprob": logprob, "bytes": token.as_bytes().to_vec()});
+    let list = tokens(text).into_iter().map(|text| {
+        let mut told = token(text, -0.25);
+        let others = ["", " or", " so"].into_iter().zip([-0.25, -2.0, -3.5]);
+        told["top_logprobs"] = (0..top).zip(others).map(|(_, (end, p))| token(&format!("{text}{end}"), p)).collect();
+        told
+    });
+    list.collect()
 }
 
 /// What a prompt says that wants to see a refusal.

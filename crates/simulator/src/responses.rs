@@ -1,6 +1,6 @@
 //! OpenAI's Responses.
 
-use crate::mind::{Prompt, Reply, reasons, tokens};
+use crate::mind::{Prompt, Reply, logprobs, reasons, tokens};
 use crate::wire::{content, event};
 use serde_json::{Value, json};
 
@@ -66,6 +66,10 @@ pub(crate) fn parse(provider: &str, request: &Value) -> Result<Prompt, String> {
     let effort = request["reasoning"]["effort"].as_str();
     prompt.reasoning =
         reasons(model) || effort.is_some_and(|effort| effort != "none") || request["reasoning"]["summary"].is_string();
+    if request["include"].as_array().is_some_and(|list| list.iter().any(|word| word == "message.output_text.logprobs"))
+    {
+        prompt.logprobs = Some(request["top_logprobs"].as_u64().unwrap_or(0));
+    }
     Ok(prompt)
 }
 
@@ -89,11 +93,25 @@ fn offer(prompt: &mut Prompt, tools: &Value, namespace: Option<&str>) {
 }
 
 /// The one part of the message, with so much of its text.
-fn part(reply: &Reply, text: &str) -> Value {
+fn part(prompt: &Prompt, reply: &Reply, text: &str) -> Value {
     if reply.refused {
         return json!({"type": "refusal", "refusal": text});
     }
-    json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []})
+    json!({"type": "output_text", "text": text, "annotations": [], "logprobs": list(logprobs(prompt, text))})
+}
+
+fn list(value: Value) -> Value {
+    if value.is_array() { value } else { json!([]) }
+}
+
+/// An event's tokens tell no bytes.
+fn without_bytes(mut list: Value) -> Value {
+    for token in list.as_array_mut().into_iter().flatten() {
+        let others = token["top_logprobs"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut);
+        others.for_each(|other| drop(other.remove("bytes")));
+        token.as_object_mut().map(|token| token.remove("bytes"));
+    }
+    list
 }
 
 fn items(prompt: &Prompt, reply: &Reply, request: &Value) -> Vec<Value> {
@@ -111,7 +129,7 @@ fn items(prompt: &Prompt, reply: &Reply, request: &Value) -> Vec<Value> {
     if reply.calls.is_empty() {
         items.push(
             json!({"id": format!("msg_{:016x}", reply.seed), "type": "message", "role": "assistant", "status": status,
-            "content": [part(reply, &reply.text)]}),
+            "content": [part(prompt, reply, &reply.text)]}),
         );
     }
     let last = reply.calls.len().saturating_sub(1);
@@ -208,14 +226,16 @@ pub(crate) fn events(prompt: &Prompt, reply: &Reply, request: &Value) -> Vec<Str
         };
         match item["type"].as_str() {
             Some("message") => {
-                let begun = json!({"content_index": 0, "part": part(reply, "")});
+                let begun = json!({"content_index": 0, "part": part(prompt, reply, "")});
                 events.emit("response.content_part.added", place(begun));
                 for piece in tokens(&reply.text) {
                     if reply.refused {
                         let delta = place(json!({"content_index": 0, "delta": piece}));
                         events.emit("response.refusal.delta", delta);
                     } else {
-                        let delta = place(json!({"content_index": 0, "delta": piece, "logprobs": []}));
+                        let delta = place(
+                            json!({"content_index": 0, "delta": piece, "logprobs": without_bytes(list(logprobs(prompt, piece)))}),
+                        );
                         events.emit("response.output_text.delta", delta);
                     }
                 }
@@ -223,7 +243,9 @@ pub(crate) fn events(prompt: &Prompt, reply: &Reply, request: &Value) -> Vec<Str
                     let done = place(json!({"content_index": 0, "refusal": reply.text}));
                     events.emit("response.refusal.done", done);
                 } else {
-                    let done = place(json!({"content_index": 0, "text": reply.text, "logprobs": []}));
+                    let done = place(
+                        json!({"content_index": 0, "text": reply.text, "logprobs": without_bytes(list(logprobs(prompt, &reply.text)))}),
+                    );
                     events.emit("response.output_text.done", done);
                 }
                 events

@@ -1,12 +1,14 @@
 //! `/v1/models`: what a request can name, in OpenAI's shape, and in Anthropic's for its clients.
 
 use super::extract::Path;
+use super::messages::error::is_of_anthropics_client;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Code};
 use crate::report::abilities_json;
 use axum::Json;
 use http::HeaderMap;
 use serde_json::{Value, json};
+use tokenrouter_providers::Kind;
 use tokenrouter_routing::{Candidate, ModelInfo};
 
 const MODES: [&str; 5] = ["auto", "auto:balance", "auto:cost", "auto:quality", "auto:latency"];
@@ -19,7 +21,7 @@ pub(super) async fn list_models(headers: HeaderMap, caller: Caller) -> Json<Valu
         return Json(json!({ "object": "list", "data": data }));
     }
     let data: Vec<Value> =
-        MODES.into_iter().map(|mode| model_info(mode, None)).chain(ready.map(of_candidate)).collect();
+        MODES.into_iter().map(|mode| model_info(mode, None)).chain(ready.map(|c| of_candidate(&caller, c))).collect();
     Json(json!({
         "first_id": data.first().map(|model| &model["id"]),
         "last_id": data.last().map(|model| &model["id"]),
@@ -36,7 +38,7 @@ pub(super) async fn get_model(headers: HeaderMap, caller: Caller, Path(id): Path
     }
     candidates(&caller)
         .find(|c| full_name(c) == id || c.model.id == id || c.model.aliases.contains(&id))
-        .map(|c| Json(if for_anthropic { of_candidate(c) } else { describe(c) }))
+        .map(|c| Json(if for_anthropic { of_candidate(&caller, c) } else { describe(c) }))
         .ok_or_else(|| ApiError::new(Code::ModelNotFound, format!("there is no model `{id}`")))
 }
 
@@ -45,13 +47,38 @@ fn candidates(caller: &Caller) -> impl Iterator<Item = &Candidate> {
     caller.accounts.pool.candidates().iter().filter(|c| c.ready && caller.models.allows(&c.provider, &c.model))
 }
 
-/// Anthropic's API asks every caller for this header; OpenAI's clients do not send it.
-fn is_of_anthropics_client(headers: &HeaderMap) -> bool {
-    headers.contains_key("anthropic-version")
+fn of_candidate(caller: &Caller, candidate: &Candidate) -> Value {
+    let mut info = model_info(&full_name(candidate), Some(&candidate.model));
+    let speaks_messages = caller.accounts.kind(&candidate.provider) == Some(Kind::Anthropic);
+    info["capabilities"] = capabilities(&candidate.model, speaks_messages);
+    info
 }
 
-fn of_candidate(candidate: &Candidate) -> Value {
-    model_info(&full_name(candidate), Some(&candidate.model))
+/// What a client of Messages can ask of the model through the gateway. What only Anthropic's API has is passed on to
+/// providers that speak it, and to no other.
+fn capabilities(model: &ModelInfo, speaks_messages: bool) -> Value {
+    let support = |supported: bool| json!({ "supported": supported });
+    let (can, own) = (&model.capabilities, support(speaks_messages));
+    let reasons = support(can.reasoning);
+    json!({
+        "batch": support(false),
+        "citations": own,
+        "code_execution": own,
+        "context_management": own,
+        "effort": {
+            "supported": can.reasoning, "low": reasons, "medium": reasons, "high": reasons,
+            // Where a model has neither, the nearest is sent, with a warning.
+            "max": support(false), "xhigh": support(false),
+        },
+        "image_input": support(can.images),
+        "pdf_input": support(can.files),
+        "server_tools": {"supported": speaks_messages, "code_execution": own, "web_search": own},
+        "structured_outputs": support(can.json_schema),
+        "thinking": {
+            "supported": can.reasoning,
+            "types": {"adaptive": reasons, "enabled": reasons, "disabled": support(true), "between_tools": support(false)},
+        },
+    })
 }
 
 /// Anthropic's `ModelInfo`. What the catalog does not know is null; an unknown date of release is, as there, the epoch.

@@ -102,14 +102,16 @@ impl Replay {
     fn part(&mut self, part_stem: &str, text_stem: &str, place: &Value, part: &Value, field: &str) {
         let mut empty = part.clone();
         empty[field] = json!("");
-        if empty["annotations"].is_array() {
-            empty["annotations"] = json!([]);
+        for list in ["annotations", "logprobs"] {
+            if empty[list].is_array() {
+                empty[list] = json!([]);
+            }
         }
         let text = &part[field];
         let output_text = text_stem == "response.output_text";
         let with_logprobs = |mut fields: Value| {
             if output_text {
-                fields["logprobs"] = json!([]);
+                fields["logprobs"] = part["logprobs"].as_array().cloned().unwrap_or_default().into();
             }
             fields
         };

@@ -15,7 +15,7 @@ pub(crate) struct RequestId(pub String);
 pub(crate) async fn assign(mut request: Request, next: Next) -> Response {
     let id = new_ordered_id("req", now_ms());
     request.extensions_mut().insert(RequestId(id.clone()));
-    let anthropic = messages::error::is_here(request.uri().path());
+    let anthropic = messages::error::is_here(request.uri().path(), request.headers());
     let mut response = next.run(request).await;
     if anthropic {
         messages::error::name_request(&mut response, &id);

@@ -2,7 +2,8 @@
 //! events of a stream out, each as one text message, and trouble as `error` events.
 //!
 //! One response at a time: what is asked for meanwhile waits, and is answered in the order in which it
-//! came. A caller that leaves cancels what runs. The key is looked up again for every response, so that
+//! came. With `generate: false` the request is kept to go on from, and no provider is asked. A silence is broken by
+//! pings. A caller that leaves cancels what runs. The key is looked up again for every response, so that
 //! one that was revoked counts no longer than it would without a connection that stays open.
 
 use crate::app::App;
@@ -14,6 +15,7 @@ use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::Response;
+use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use http::HeaderMap;
@@ -101,13 +103,21 @@ async fn serve(app: Arc<App>, headers: HeaderMap, socket: WebSocket) {
     let end = {
         let answer = async {
             loop {
-                let text = tokio::select! {
+                let woken = tokio::select! {
                     biased;
                     _ = stop.wait_for(|stop| *stop) => return End::Close(close_code::AWAY, "the gateway stops"),
-                    text = waiting.recv() => text,
+                    text = waiting.recv() => Some(text),
+                    () = silence(&app) => None,
                 };
-                // The reader ends first, and says why.
-                let Some(text) = text else { return std::future::pending().await };
+                let text = match woken {
+                    Some(Some(text)) => text,
+                    // The reader ends first, and says why.
+                    Some(None) => return std::future::pending().await,
+                    None => match ping(&mut sink).await {
+                        Ok(()) => continue,
+                        Err(end) => return end,
+                    },
+                };
                 if let Err(end) = respond(&app, &headers, &text, &mut sink).await {
                     return end;
                 }
@@ -173,18 +183,43 @@ fn too_long(error: &axum::Error) -> bool {
 
 type Sink = SplitSink<WebSocket, Message>;
 
+/// Comes back when nothing has been sent for as long as `server.heartbeat_ms` allows; never, if that is zero.
+async fn silence(app: &App) {
+    if app.heartbeat.is_zero() {
+        return std::future::pending().await;
+    }
+    tokio::time::sleep(app.heartbeat).await;
+}
+
+/// A sign of life, for what stands between and closes connections that are silent.
+async fn ping(sink: &mut Sink) -> Result<(), End> {
+    sink.send(Message::Ping(Bytes::new())).await.map_err(|_| End::Gone)
+}
+
+/// What `work` gives, with signs of life until then.
+async fn pinging<T>(app: &App, sink: &mut Sink, work: impl Future<Output = T>) -> Result<T, End> {
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => return Ok(done),
+            () = silence(app) => ping(sink).await?,
+        }
+    }
+}
+
 /// Answers one message; an error if the connection is over.
 async fn respond(app: &Arc<App>, headers: &HeaderMap, text: &str, sink: &mut Sink) -> Result<(), End> {
     let request_id = new_ordered_id("req", now_ms());
     let mut lane = None;
     let place = app.in_flight.enter().await;
     let created = match &place {
-        Ok(_) => create(app, headers, text, &request_id, &mut lane).await,
+        Ok(_) => pinging(app, sink, create(app, headers, text, &request_id, &mut lane)).await?,
         Err(error) => Err(error.clone()),
     };
     let error = match created {
         Ok(DeliveryBody::Stream(mut stream)) => {
-            while let Some(Ok(bytes)) = stream.next().await {
+            while let Some(Ok(bytes)) = pinging(app, sink, stream.next()).await? {
                 for event in bytes.split(|byte| *byte == b'\n').filter(|event| !event.is_empty()) {
                     let event = String::from_utf8_lossy(event).into_owned();
                     sink.send(Message::Text(event.into())).await.map_err(|_| End::Gone)?;
@@ -221,16 +256,21 @@ async fn create(
             return Err(ApiError::new(Code::InvalidJson, message));
         }
     };
-    *lane = envelope(&mut map)?;
+    let generate = envelope(&mut map, lane)?;
     let mut request = Request::parse(Value::Object(map))?;
     request.stream = true;
+    request.warm_up = !generate;
+    if request.warm_up && !request.store {
+        let message = "`generate: false` keeps a request to go on from: it needs `store`";
+        return Err(ApiError::parameter("generate", message));
+    }
     let codec = Box::new(MessageCodec { lane: lane.clone() });
     Ok(pipeline::run(app, &caller, request_id, request, codec).await?.body)
 }
 
-/// Takes out what belongs to the WebSocket and not to the request. Gives the name that the events are to
-/// bear.
-fn envelope(map: &mut Object) -> ApiResult<Option<String>> {
+/// Takes out what belongs to the WebSocket and not to the request: the name that the events are to bear, which is put
+/// into `lane`, and whether an answer is wanted.
+fn envelope(map: &mut Object, lane: &mut Option<String>) -> ApiResult<bool> {
     match map.shift_remove("type") {
         Some(Value::String(kind)) if kind == "response.create" => {}
         Some(Value::String(kind)) => {
@@ -239,7 +279,7 @@ fn envelope(map: &mut Object) -> ApiResult<Option<String>> {
         }
         Some(_) | None => return Err(ApiError::parameter("type", "a message must have the `type` response.create")),
     }
-    let lane = match map.shift_remove("stream_id") {
+    *lane = match map.shift_remove("stream_id") {
         None | Some(Value::Null) => None,
         Some(Value::String(lane)) => Some(lane),
         Some(_) => return Err(ApiError::parameter("stream_id", "`stream_id` must be a string")),
@@ -251,8 +291,9 @@ fn envelope(map: &mut Object) -> ApiResult<Option<String>> {
         }
     }
     match map.shift_remove("generate") {
-        None | Some(Value::Null | Value::Bool(true)) => Ok(lane),
-        Some(_) => Err(ApiError::parameter("generate", "`generate` other than true is not supported")),
+        None | Some(Value::Null) => Ok(true),
+        Some(Value::Bool(generate)) => Ok(generate),
+        Some(_) => Err(ApiError::parameter("generate", "`generate` must be true or false")),
     }
 }
 

@@ -2,6 +2,7 @@
 //! gave them.
 
 use super::conversation::{self, Lease};
+use super::recent::{CACHE_MS, Mark, cached_by_itself};
 use crate::app::App;
 use crate::error::{ApiError, ApiResult, Code};
 use serde_json::Value;
@@ -18,14 +19,11 @@ pub(super) struct History {
     pub first_own: usize,
     /// Of the request's conversation, to be held until the response is recorded.
     pub lease: Option<Lease>,
-    /// Where the response that is gone on from came from.
+    /// Where the turn before went.
     pub last_turn: Option<LastTurn>,
+    /// What the next turn recognises this one by, where no response's id tells.
+    pub mark: Option<Mark>,
 }
-
-/// How long a provider keeps a prompt that nobody asks for again: five minutes with Anthropic, five to ten with OpenAI.
-const CACHE_MS: i64 = 5 * 60 * 1_000;
-/// The shortest prompt that OpenAI caches.
-const CACHED_FROM_TOKENS: u64 = 1_024;
 
 /// Puts the items of the turns before in front of the request's own.
 pub(super) async fn expand(app: &App, workspace_id: i64, request: &mut Request) -> ApiResult<History> {
@@ -34,22 +32,22 @@ pub(super) async fn expand(app: &App, workspace_id: i64, request: &mut Request) 
         Some(id) if request.previous_response_id.is_none() => Some(app.conversations.lease(workspace_id, id)?),
         _ => None,
     };
-    let (first_own, last_turn) = prepend_and_look(app, workspace_id, request).await?;
-    Ok(History { first_own, lease, last_turn })
+    let (first_own, last_turn, mark) = prepend_and_look(app, workspace_id, request).await?;
+    Ok(History { first_own, lease, last_turn, mark })
 }
 
 /// The same for a request that adds nothing: gives where its own items begin.
 pub(super) async fn prepend_turns(app: &App, workspace_id: i64, request: &mut Request) -> ApiResult<usize> {
-    prepend_and_look(app, workspace_id, request).await.map(|(first_own, _)| first_own)
+    prepend_and_look(app, workspace_id, request).await.map(|(first_own, ..)| first_own)
 }
 
-/// The same, and where the response that is gone on from came from.
+/// The same, where the turn before went, and what the next one recognises this one by.
 pub(super) async fn prepend_and_look(
     app: &App,
     workspace_id: i64,
     request: &mut Request,
-) -> ApiResult<(usize, Option<LastTurn>)> {
-    let (before, last) = match (&request.conversation, &request.previous_response_id) {
+) -> ApiResult<(usize, Option<LastTurn>, Option<Mark>)> {
+    let (before, last, mark) = match (&request.conversation, &request.previous_response_id) {
         (Some(_), Some(_)) => {
             let message = "`conversation` and `previous_response_id` cannot be used together";
             return Err(ApiError::parameter("conversation", message));
@@ -57,14 +55,21 @@ pub(super) async fn prepend_and_look(
         (Some(id), None) => {
             let items = conversation::items(app, workspace_id, id).await?;
             conversation::refuse_known_items(&items, &request.input)?;
-            (items, None)
+            let (last, mark) = app.recent.of_conversation(workspace_id, id);
+            (items, last, Some(mark))
         }
-        (None, Some(id)) => chain(app, workspace_id, id).await?,
-        (None, None) => (Vec::new(), None),
+        (None, Some(id)) => {
+            let (items, last) = chain(app, workspace_id, id).await?;
+            (items, last, None)
+        }
+        (None, None) => {
+            let (last, mark) = app.recent.of_history(workspace_id, request);
+            (Vec::new(), last, Some(mark))
+        }
     };
     let first_own = before.len();
     prepend(request, before)?;
-    Ok((first_own, last))
+    Ok((first_own, last, mark))
 }
 
 fn prepend(request: &mut Request, mut items: Vec<Item>) -> ApiResult<()> {
@@ -120,6 +125,10 @@ fn last_turn(turn: &StoredResponse, body: &Value) -> Option<LastTurn> {
         return None;
     }
     let (target, usage) = (&body["tokenrouter"], &body["usage"]);
+    // Nobody was asked: the request was kept to go on from.
+    if target["provider"] == "" {
+        return None;
+    }
     let kept = crate::clock::now_ms() - turn.created_at_ms < CACHE_MS;
     let count = |tokens: &Value| tokens.as_u64().filter(|_| kept).unwrap_or(0);
     let all = count(&usage["input_tokens"]).saturating_add(count(&usage["output_tokens"]));
@@ -127,7 +136,7 @@ fn last_turn(turn: &StoredResponse, body: &Value) -> Option<LastTurn> {
     Some(LastTurn {
         provider: target["provider"].as_str()?.to_owned(),
         model: target["model"].as_str()?.to_owned(),
-        recent_tokens: if all >= CACHED_FROM_TOKENS { all } else { 0 },
+        recent_tokens: cached_by_itself(all),
         cached_tokens: count(&details["cached_tokens"]).saturating_add(count(&details["cache_write_tokens"])),
     })
 }

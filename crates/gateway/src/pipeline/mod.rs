@@ -16,6 +16,7 @@ mod keeping;
 mod needs;
 mod plain;
 mod plan;
+pub(crate) mod recent;
 mod record;
 mod screen;
 mod spending;
@@ -39,7 +40,7 @@ use background::Prepared;
 use bytes::Bytes;
 use record::Record;
 use std::sync::Arc;
-use tokenrouter_protocol::{Assembler, Request, Response};
+use tokenrouter_protocol::{Assembler, Ending, FinishReason, Request, Response};
 
 /// What goes out, and what the headers tell.
 pub(crate) struct Delivery {
@@ -90,6 +91,14 @@ pub(crate) async fn run(
                 return Err(refuse(&mut record, error, request_id).await);
             }
         },
+        Ok(prepared) if prepared.request.warm_up => {
+            let mut response = record.begin_response(&prepared.request);
+            if let Some(target) = prepared.plan.targets.first() {
+                response.model = target.name.to_string();
+            }
+            drop(prepared);
+            return Ok(warm_up(record, response, codec).await);
+        }
         Ok(prepared) => answer(&mut record, prepared).await,
         Err(error) => Err(error),
     };
@@ -115,6 +124,20 @@ pub(crate) async fn run(
     }
 }
 
+/// Keeps the request, planned and screened, as a response without output that can be gone on from. No provider is
+/// asked.
+async fn warm_up(mut record: Record, response: Response, mut codec: Box<dyn EventCodec>) -> Delivery {
+    let model = response.model.clone();
+    let limits = record.limit_headers.clone();
+    let mut assembler = Assembler::new(response);
+    let (mut events, mut bytes) = (Vec::new(), Vec::new());
+    assembler.begin(&mut events);
+    let over = stream::Over::Ending(Ending::Finished(FinishReason::Completed));
+    stream::finish(&mut record, &mut assembler, &mut *codec, events, over, &mut bytes).await;
+    let stream = ResponseStream::of(futures_util::stream::once(async { Ok(Bytes::from(bytes)) }));
+    Delivery { provider: String::new(), model, limits, background: None, body: DeliveryBody::Stream(Box::new(stream)) }
+}
+
 async fn refuse(record: &mut Record, error: ApiError, request_id: &str) -> ApiError {
     let error = error.with_request_id(request_id);
     record.settle_failure(&error).await;
@@ -138,9 +161,11 @@ async fn prepare(caller: &Caller, record: &mut Record, mut request: Request) -> 
     let facts = plan::Facts::of(&request);
     let history = history::expand(&app, caller.workspace_id, &mut request).await?;
     record.lease = history.lease;
+    record.mark = history.mark;
     let mut plan = plan::decide(&app, caller, &request, &facts, history.last_turn)?;
     record.planned(&mut plan);
     screen::prompt(&caller.rules.firewall, &mut request, &mut record.tally)?;
+    keeping::logprobs_or_rules(record, &caller.rules.firewall, &request)?;
     admission::admit(record, caller, &mut plan.targets, &request)?;
     record.keep_input(&request, history.first_own);
     let screen = screen::ResponseScreen::new(Arc::clone(&caller.rules.firewall), &request);

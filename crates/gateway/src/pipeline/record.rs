@@ -7,6 +7,7 @@ use super::considered::Considered;
 use super::conversation::{self, Lease};
 use super::dispatch::Dispatched;
 use super::plan::Plan;
+use super::recent::{self, Mark};
 use super::spending::{Sale, Spending};
 use super::told::{Source, Told, Warning, metadata, usd};
 use crate::accounts::Account;
@@ -72,6 +73,8 @@ pub(super) struct Record {
     store: bool,
     /// Held until the response is recorded.
     pub lease: Option<Lease>,
+    /// What the next turn recognises this one by.
+    pub mark: Option<Mark>,
     conversation_id: Option<String>,
     /// What the conversation gets when the response is complete: its input, then its output.
     turn: Vec<Item>,
@@ -84,6 +87,8 @@ pub(super) struct Record {
     pub spending: Spending,
     /// What the answer is to be held against when it is complete.
     pub checks: AnswerChecks,
+    /// It was asked for, and may be told.
+    pub wants_logprobs: bool,
     /// The caller wants nothing lost.
     pub strict: bool,
     /// What the caller calls its fields, but for the items.
@@ -116,6 +121,7 @@ impl Record {
             stream: request.stream,
             store: request.store,
             lease: None,
+            mark: None,
             conversation_id: request.conversation.clone(),
             turn: Vec::new(),
             input: Bytes::new(),
@@ -124,6 +130,7 @@ impl Record {
             limit_headers: Vec::new(),
             spending: Spending::default(),
             checks: AnswerChecks::default(),
+            wants_logprobs: request.wants_logprobs(),
             strict: request.router.strict,
             names: FieldNames { items: Vec::new(), fields: request.names.fields.clone() },
             settled: false,
@@ -167,6 +174,9 @@ impl Record {
         provider.clone_into(&mut self.told.provider);
         name.clone_into(&mut self.told.model);
         model_id.clone_into(&mut self.model_id);
+        // Once is enough.
+        let include = self.names.of("include");
+        self.wants_logprobs &= !losses.iter().any(|loss| loss.param == include);
         let losses = losses
             .iter()
             .map(|loss| Warning::new(Source::Translation, None, format!("`{}`: {}", loss.param, loss.message)));
@@ -293,6 +303,7 @@ impl Record {
         let input = std::mem::take(&mut self.input);
         let stored = body.filter(|_| self.store).map(|body| self.stored(body, input));
         let turn = self.turn(outcome)?;
+        self.remember(outcome);
         self.settled = true;
         self.measure(&entry);
         self.count();
@@ -303,6 +314,15 @@ impl Record {
         // Whoever reads the last event may send the next request at once.
         self.lease = None;
         recorded.map_err(ApiError::from)
+    }
+
+    /// Keeps where an answered turn went.
+    fn remember(&mut self, outcome: Outcome) {
+        let Some(mark) = self.mark.take() else { return };
+        if matches!(outcome, Outcome::Completed | Outcome::Incomplete) && !self.told.provider.is_empty() {
+            let usage = self.spending.spent().map(|spent| spent.usage).unwrap_or_default();
+            self.app.recent.put(mark, recent::last_turn(&self.told.provider, &self.told.model, &usage));
+        }
     }
 
     /// Adds to the counts of the rules that matched, shadow rules among them.

@@ -231,6 +231,8 @@ impl FieldGuard {
 pub(crate) struct ResponseScreen {
     rules: Arc<RuleSet>,
     idle: bool,
+    /// Tokens, and those that might have stood in their place, would tell what a rule takes out of the text.
+    hides_logprobs: bool,
     /// The answer's text is JSON, as was asked for.
     json_text: bool,
     guards: Vec<(u32, Field, FieldGuard)>,
@@ -240,7 +242,8 @@ impl ResponseScreen {
     pub fn new(rules: Arc<RuleSet>, request: &Request) -> Self {
         let idle = rules.is_empty(Scope::Response);
         let json_text = request.text.format != TextFormat::Text;
-        Self { rules, idle, json_text, guards: Vec::new() }
+        let hides_logprobs = rules.guards(Scope::Response);
+        Self { rules, idle, hides_logprobs, json_text, guards: Vec::new() }
     }
 
     fn is_json(&self, field: Field) -> bool {
@@ -268,6 +271,7 @@ impl ResponseScreen {
                 out.push(event);
                 Ok(())
             }
+            ModelEvent::Logprobs { .. } if self.hides_logprobs => Ok(()),
             ModelEvent::Finished(_) | ModelEvent::Failed(_) => {
                 self.flush(tally, out, |_, _| true)?;
                 out.push(event);

@@ -90,13 +90,24 @@ pub(crate) fn encode(context: &mut Context, request: &Request) -> Result<Vec<u8>
             context.losses.add("reasoning", "this provider's models reason or do not: it has no such field");
         }
     }
-    let carried: &[&str] = if kind == Kind::OpenAiCompatible { &["user"] } else { &[] };
+    let top = request.top_logprobs.filter(|count| *count > 0);
+    // DeepSeek's reasoning models refuse it (<https://api-docs.deepseek.com/guides/reasoning_model>).
+    let tells = kind == Kind::OpenAiCompatible || kind == Kind::DeepSeek && !context.target.reasoning;
+    if tells && (top.is_some() || request.wants_logprobs()) {
+        put("logprobs", true.into());
+        put("top_logprobs", json!(top));
+    }
+    let carried: &[&str] = match kind {
+        Kind::OpenAiCompatible => &["user", "include"],
+        _ if tells => &["include"],
+        _ => &[],
+    };
     if kind == Kind::OpenAiCompatible {
         put("user", json!(request.user));
     }
     let losses = &mut context.losses;
     losses.add_hints(request, carried);
-    losses.add_if(request.top_logprobs.is_some(), "top_logprobs", "it was left out");
+    losses.add_if(!tells && top.is_some(), "top_logprobs", "this provider has no such field");
     losses.add_if(request.max_tool_calls.is_some(), "max_tool_calls", "this provider has no such field");
     losses.add_if(request.truncation.as_deref() == Some("auto"), "truncation", "this provider does not truncate");
     losses.add_if(request.service_tier.is_some(), "service_tier", "this provider has no such field");

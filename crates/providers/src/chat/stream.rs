@@ -1,7 +1,7 @@
 //! A streamed chat completion as our events.
 
 use crate::failure::InlineError;
-use crate::{DecodeError, Translation};
+use crate::{DecodeError, Translation, logprobs};
 use serde::Deserialize;
 use serde_json::Value;
 use tokenrouter_protocol::{Field, FinishReason, ItemEnd, ItemStart, ModelEvent, Usage, new_id};
@@ -62,7 +62,7 @@ impl Stream {
         let reasoning = delta["reasoning_content"].as_str().or_else(|| delta["reasoning"].as_str());
         self.reasoning(reasoning.unwrap_or_default(), out);
         match &delta["content"] {
-            Value::String(text) => self.text(Field::Text(0), text, out),
+            Value::String(text) => self.text(Field::Text(0), text, logprobs::of(&choice["logprobs"]["content"]), out),
             // Mistral's reasoning models give a list of parts.
             Value::Array(parts) => {
                 for part in parts {
@@ -71,13 +71,13 @@ impl Stream {
                             self.reasoning(thought["text"].as_str().unwrap_or_default(), out);
                         }
                     } else {
-                        self.text(Field::Text(0), part["text"].as_str().unwrap_or_default(), out);
+                        self.text(Field::Text(0), part["text"].as_str().unwrap_or_default(), Vec::new(), out);
                     }
                 }
             }
             _ => {}
         }
-        self.text(Field::Refusal(1), delta["refusal"].as_str().unwrap_or_default(), out);
+        self.text(Field::Refusal(1), delta["refusal"].as_str().unwrap_or_default(), Vec::new(), out);
         for call in delta["tool_calls"].as_array().into_iter().flatten() {
             self.call(call, translation, out);
         }
@@ -115,8 +115,9 @@ impl Stream {
         out.push(ModelEvent::Delta { key, field: Field::ReasoningText(0), text: text.to_owned() });
     }
 
-    fn text(&mut self, field: Field, text: &str, out: &mut Vec<ModelEvent>) {
-        if text.is_empty() {
+    fn text(&mut self, field: Field, text: &str, logprobs: Vec<Value>, out: &mut Vec<ModelEvent>) {
+        // A token that is a part of a character has no text yet, or the text no token.
+        if text.is_empty() && logprobs.is_empty() {
             return;
         }
         Self::close(self.reasoning.take(), false, out);
@@ -125,7 +126,12 @@ impl Stream {
             None => self.begin(ItemStart::Message, out),
         };
         self.message = Some(key);
-        out.push(ModelEvent::Delta { key, field, text: text.to_owned() });
+        if !logprobs.is_empty() {
+            out.push(ModelEvent::Logprobs { key, part: 0, logprobs });
+        }
+        if !text.is_empty() {
+            out.push(ModelEvent::Delta { key, field, text: text.to_owned() });
+        }
     }
 
     fn call(&mut self, call: &Value, translation: &Translation, out: &mut Vec<ModelEvent>) {

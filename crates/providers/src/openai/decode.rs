@@ -2,7 +2,7 @@
 
 use crate::envelope::Sealed;
 use crate::failure::InlineError;
-use crate::{DecodeError, Kind, Translation};
+use crate::{DecodeError, Kind, Translation, logprobs};
 use serde::Deserialize;
 use serde_json::Value;
 use tokenrouter_protocol::{Field, FinishReason, ItemEnd, ItemStart, ModelEvent, ProviderError, Usage};
@@ -120,9 +120,17 @@ impl Given {
     }
 }
 
+/// How probable the tokens were of the text that comes next, where that is told.
+fn tell_logprobs(key: u32, part: u32, value: &Value, out: &mut Vec<ModelEvent>) {
+    let logprobs = logprobs::of(&value["logprobs"]);
+    if !logprobs.is_empty() {
+        out.push(ModelEvent::Logprobs { key, part, logprobs });
+    }
+}
+
 /// The text of an item that has not been given out, in one piece each.
 fn content(key: u32, item: &Value, given: &Given, out: &mut Vec<ModelEvent>) {
-    let mut delta = |field, text: &str| {
+    let delta = |field, text: &str, out: &mut Vec<ModelEvent>| {
         let rest = given.rest(field, text);
         // A part that is empty is there all the same.
         if !rest.is_empty() || !given.texts.iter().any(|(known, _)| *known == field) {
@@ -130,21 +138,26 @@ fn content(key: u32, item: &Value, given: &Given, out: &mut Vec<ModelEvent>) {
         }
     };
     for (i, part) in (0..).zip(item["summary"].as_array().into_iter().flatten()) {
-        delta(Field::ReasoningSummary(i), text(&part["text"]));
+        delta(Field::ReasoningSummary(i), text(&part["text"]), out);
     }
     for (i, part) in (0..).zip(item["content"].as_array().into_iter().flatten()) {
         match text(&part["type"]) {
-            "output_text" => delta(Field::Text(i), text(&part["text"])),
-            "refusal" => delta(Field::Refusal(i), text(&part["refusal"])),
-            "reasoning_text" => delta(Field::ReasoningText(i), text(&part["text"])),
+            "output_text" => {
+                if !given.texts.iter().any(|(known, _)| *known == Field::Text(i)) {
+                    tell_logprobs(key, i, part, out);
+                }
+                delta(Field::Text(i), text(&part["text"]), out);
+            }
+            "refusal" => delta(Field::Refusal(i), text(&part["refusal"]), out),
+            "reasoning_text" => delta(Field::ReasoningText(i), text(&part["text"]), out),
             _ => {}
         }
     }
     if item["type"] == "function_call" {
-        delta(Field::Arguments, text(&item["arguments"]));
+        delta(Field::Arguments, text(&item["arguments"]), out);
     }
     if is_custom_call(item) {
-        delta(Field::Input, text(&item["input"]));
+        delta(Field::Input, text(&item["input"]), out);
     }
     for (part, value) in (0..).zip(item["content"].as_array().into_iter().flatten()) {
         let told = given.annotations.iter().filter(|known| **known == part).count();
@@ -211,7 +224,13 @@ impl Stream {
                     start(key, &event["item"], translation, out);
                 }
             }
-            "response.output_text.delta" => self.delta(key, Field::Text(number(&event["content_index"])), &event, out),
+            "response.output_text.delta" => {
+                let part = number(&event["content_index"]);
+                if self.given(key).is_some() {
+                    tell_logprobs(key, part, &event, out);
+                }
+                self.delta(key, Field::Text(part), &event, out);
+            }
             "response.refusal.delta" => self.delta(key, Field::Refusal(number(&event["content_index"])), &event, out),
             "response.reasoning_summary_text.delta" => {
                 self.delta(key, Field::ReasoningSummary(number(&event["summary_index"])), &event, out);

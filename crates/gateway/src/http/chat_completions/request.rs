@@ -3,7 +3,7 @@
 use super::Shape;
 use super::messages::Conversation;
 use super::tools;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokenrouter_protocol::{
     FieldError, FieldNames, Fields, Object, ReasoningConfig, Request, RouterFields, TextConfig, TextFormat,
     check_metadata,
@@ -45,12 +45,14 @@ pub(super) fn parse(body: Value) -> Result<(Request, Shape), FieldError> {
         ("text.format", "response_format"),
         ("text.verbosity", "verbosity"),
         ("reasoning", "reasoning_effort"),
+        ("include", "logprobs"),
         ("input", "messages"),
         // Inside a tool's message.
         (".output", ".content"),
     ];
     names.fields.extend(fields.map(|(ours, theirs)| (ours.to_owned(), theirs.to_owned())));
-    let request = Request {
+    let logprobs = f.boolean("logprobs")? == Some(true);
+    let mut request = Request {
         model: f.short_name("model")?,
         instructions: None,
         input: conversation.items,
@@ -65,7 +67,7 @@ pub(super) fn parse(body: Value) -> Result<(Request, Shape), FieldError> {
         top_p: f.number("top_p", 0.0..=1.0)?,
         presence_penalty: f.number("presence_penalty", -2.0..=2.0)?,
         frequency_penalty: f.number("frequency_penalty", -2.0..=2.0)?,
-        top_logprobs: None,
+        top_logprobs: f.count("top_logprobs", 0)?,
         max_output_tokens,
         stop: stop(&mut f)?,
         chat_only: chat_only(&mut f)?,
@@ -78,6 +80,7 @@ pub(super) fn parse(body: Value) -> Result<(Request, Shape), FieldError> {
         // Unlike a response, a chat is kept only if the caller says so.
         store: f.boolean("store")?.unwrap_or(false),
         stream,
+        warm_up: false,
         stream_options: None,
         service_tier: f.string("service_tier")?,
         safety_identifier: f.string("safety_identifier")?,
@@ -87,6 +90,9 @@ pub(super) fn parse(body: Value) -> Result<(Request, Shape), FieldError> {
         names,
         extra: f.rest(),
     };
+    if logprobs {
+        request.want_logprobs();
+    }
     Ok((request, shape))
 }
 
@@ -198,12 +204,6 @@ fn chat_only(f: &mut Fields) -> Result<Object, FieldError> {
     }
     if let Some(prediction) = f.object("prediction")? {
         only.insert("prediction".to_owned(), Value::Object(prediction));
-    }
-    if f.boolean("logprobs")? == Some(true) {
-        only.insert("logprobs".to_owned(), true.into());
-    }
-    if let Some(count) = f.count("top_logprobs", 0)?.filter(|count| *count > 0) {
-        only.insert("top_logprobs".to_owned(), json!(count));
     }
     Ok(only)
 }

@@ -16,7 +16,7 @@ pub(super) fn completion(response: &Response, shape: Shape) -> Value {
         "choices": [{
             "index": 0,
             "message": message(response, shape),
-            "logprobs": null,
+            "logprobs": logprobs(&told(response)),
             "finish_reason": finish_reason(response, shape),
         }],
         "usage": response.usage.as_ref().map(usage),
@@ -25,6 +25,24 @@ pub(super) fn completion(response: &Response, shape: Shape) -> Value {
         "metadata": response.metadata,
         "tokenrouter": response.tokenrouter,
     })
+}
+
+/// Of all texts of the answer.
+fn told(response: &Response) -> Vec<Value> {
+    let parts = response.output.iter().flat_map(|item| match item {
+        Item::Message(message) => message.content.as_slice(),
+        _ => &[],
+    });
+    let lists = parts.filter_map(|part| match part {
+        Part::Text { extra, .. } => extra.get("logprobs")?.as_array(),
+        _ => None,
+    });
+    lists.flatten().cloned().collect()
+}
+
+/// A choice's `logprobs`.
+pub(super) fn logprobs(told: &[Value]) -> Value {
+    if told.is_empty() { Value::Null } else { json!({"content": told, "refusal": null}) }
 }
 
 fn message(response: &Response, shape: Shape) -> Value {

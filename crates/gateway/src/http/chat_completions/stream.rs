@@ -4,7 +4,7 @@
 //! clients raise on that, and would take a `[DONE]` for a whole answer.
 
 use super::Shape;
-use super::response::{BETWEEN_THOUGHTS, annotation, call, finish_reason, usage};
+use super::response::{BETWEEN_THOUGHTS, annotation, call, finish_reason, logprobs, usage};
 use crate::pipeline::EventCodec;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -58,7 +58,7 @@ impl ChunkCodec {
     fn delta(&mut self, delta: &Value, bytes: &mut Vec<u8>) {
         let content = if delta.get("content").is_some() { Some("") } else { None };
         self.introduce(content, bytes);
-        self.chunk(delta, None, None, bytes);
+        self.chunk(delta, &[], None, None, bytes);
     }
 
     /// The first chunk says who speaks. Its content is null where no text is the first to come, as in
@@ -66,17 +66,26 @@ impl ChunkCodec {
     fn introduce(&mut self, content: Option<&str>, bytes: &mut Vec<u8>) {
         if !self.introduced {
             self.introduced = true;
-            self.chunk(&json!({"role": "assistant", "content": content, "refusal": null}), None, None, bytes);
+            self.chunk(&json!({"role": "assistant", "content": content, "refusal": null}), &[], None, None, bytes);
         }
     }
 
     /// A chunk with the one choice. The last one also tells what the router did.
-    fn chunk(&self, delta: &Value, finish: Option<&str>, told: Option<&Response>, bytes: &mut Vec<u8>) {
+    fn chunk(
+        &self,
+        delta: &Value,
+        tokens: &[Value],
+        finish: Option<&str>,
+        told: Option<&Response>,
+        bytes: &mut Vec<u8>,
+    ) {
         bytes.extend_from_slice(b"data: ");
         bytes.extend_from_slice(&self.head);
         bytes.extend_from_slice(b",\"choices\":[{\"index\":0,\"delta\":");
         write(bytes, delta);
-        bytes.extend_from_slice(b",\"logprobs\":null,\"finish_reason\":");
+        bytes.extend_from_slice(b",\"logprobs\":");
+        write(bytes, &logprobs(tokens));
+        bytes.extend_from_slice(b",\"finish_reason\":");
         write(bytes, &finish);
         bytes.extend_from_slice(b"}]");
         if self.shape.include_usage {
@@ -91,10 +100,11 @@ impl ChunkCodec {
         bytes.extend_from_slice(b"}\n\n");
     }
 
-    fn text(&mut self, index: u32, part: u32, text: &str, bytes: &mut Vec<u8>) {
+    fn text(&mut self, index: u32, part: u32, text: &str, tokens: &[Value], bytes: &mut Vec<u8>) {
         self.at_part(index, part);
         self.written += text.chars().count();
-        self.delta(&json!({ "content": text }), bytes);
+        self.introduce(Some(""), bytes);
+        self.chunk(&json!({ "content": text }), tokens, None, None, bytes);
     }
 
     fn at_part(&mut self, index: u32, part: u32) {
@@ -145,7 +155,7 @@ impl ChunkCodec {
 
     fn finish(&mut self, response: &Response, bytes: &mut Vec<u8>) {
         self.introduce(Some(""), bytes);
-        self.chunk(&json!({}), Some(finish_reason(response, self.shape)), Some(response), bytes);
+        self.chunk(&json!({}), &[], Some(finish_reason(response, self.shape)), Some(response), bytes);
         if self.shape.include_usage {
             bytes.extend_from_slice(b"data: ");
             bytes.extend_from_slice(&self.head);
@@ -167,7 +177,9 @@ impl EventCodec for ChunkCodec {
     fn event(&mut self, event: &ResponseEvent, bytes: &mut Vec<u8>) {
         let part = event.part_index().unwrap_or(0);
         match (event.kind(), event.delta()) {
-            ("response.output_text.delta", Some((index, text))) => self.text(index, part, text, bytes),
+            ("response.output_text.delta", Some((index, text))) => {
+                self.text(index, part, text, event.logprobs(), bytes)
+            }
             ("response.refusal.delta", Some((_, text))) => self.delta(&json!({ "refusal": text }), bytes),
             ("response.reasoning_summary_text.delta", Some((index, text))) => {
                 self.think((index, true, part), text, bytes);

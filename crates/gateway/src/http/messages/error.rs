@@ -2,13 +2,20 @@
 
 use crate::error::ApiError;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use tokenrouter_protocol::ErrorBody;
 
-/// Whether errors on this path are told in Anthropic's shape.
-pub(crate) fn is_here(path: &str) -> bool {
-    path == "/v1/messages" || path.starts_with("/v1/messages/")
+/// Whether errors of this request are told in Anthropic's shape: on its own paths, and on those of the models to its
+/// clients.
+pub(crate) fn is_here(path: &str, headers: &HeaderMap) -> bool {
+    let within = |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    within("/v1/messages") || within("/v1/models") && is_of_anthropics_client(headers)
+}
+
+/// Anthropic's API asks every caller for this header; OpenAI's clients do not send it.
+pub(crate) fn is_of_anthropics_client(headers: &HeaderMap) -> bool {
+    headers.contains_key("anthropic-version")
 }
 
 /// Anthropic's word for a status. Those it does not have are told by the nearest that clients act on
