@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import gateway_process as gp
 import httpx
 import pytest
 from response_stream import events, text_of
@@ -79,6 +80,20 @@ def test_to_who_wants_nothing_lost_it_is_an_error_and_a_stream_fails_at_its_end(
     last = events(api, **body)[-1]
     assert last["type"] == "response.failed"
     assert last["response"]["error"]["message"] == error["message"]
+
+
+def test_what_a_mask_has_broken_is_not_the_providers_fault(gateway: gp.Gateway, workspace: str) -> None:
+    held = FORM | {"properties": {"city": {"type": "string", "maxLength": 4}, "people": {"type": "integer"}}}
+    body = {"model": UNHELD[2], "input": "Which town? Rome", "text": form(held), "router_strict": False}
+    with gateway.http(workspace) as api:
+        assert not any(broken(response) for response in both(api, **body))
+        rule = {"name": "r", "scope": "response", "type": "substring", "pattern": "Rome", "action": "mask"}
+        assert api.post("/v1/firewall-rules", json=rule).status_code == 201
+        why = "(a firewall rule has masked something in the answer)"
+        for strict in (False, True):
+            for response in both(api, **body | {"router_strict": strict}):
+                assert json.loads(text_of(response))["city"] == "[redacted]"
+                assert broken(response) == [f"`text.format`: the answer does not keep to the schema: `maxLength` at /city {why}"]
 
 
 def test_the_words_beside_a_call_are_not_held_to_the_schema(api: httpx.Client) -> None:

@@ -3,18 +3,22 @@
 //!
 //! What breaks one is told in a warning, since the answer may be of use all the same; to a caller that wants
 //! nothing lost it is an error, in a stream at its end. So it is told when the answer's tokens come without the
-//! probabilities that were asked for.
+//! probabilities that were asked for. What is looked at is the answer as the firewall left it: where a rule has masked
+//! something, the provider is not blamed for what the mask may have broken.
 
 use super::record::Record;
 use super::told::{Source, Warning};
 use crate::error::{ApiError, ApiResult, Code};
-use tokenrouter_firewall::{RuleSet, Scope};
+use tokenrouter_firewall::{Action, RuleSet, Scope};
 use tokenrouter_protocol::{Item, Part, Request};
 
 pub(super) fn check(record: &mut Record, output: &[Item]) -> ApiResult<()> {
+    let masked = record.tally.iter().any(|hit| hit.scope == Scope::Response && hit.action == Action::Mask);
     for finding in record.checks.findings(output) {
-        let message = format!("`{}`: {}", record.names.of(finding.param), finding.message);
-        if finding.broken && record.strict {
+        let because =
+            if finding.broken && masked { " (a firewall rule has masked something in the answer)" } else { "" };
+        let message = format!("`{}`: {}{because}", record.names.of(finding.param), finding.message);
+        if finding.broken && record.strict && !masked {
             let provider = Some(record.told.provider.clone());
             return Err(ApiError { provider, ..ApiError::new(Code::UpstreamError, message) });
         }
