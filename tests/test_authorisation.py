@@ -86,6 +86,8 @@ EXPECTED = {
     "get_response_route": Expected(200, 404, 404),
     "get_routing_rule": Expected(200, 404, 403),
     "get_usage": Expected(200, 200, 403),
+    # Each sees its own.
+    "get_workspace": Expected(200, 200, 403),
     "list_api_keys": Expected(200, 200, 403),
     "list_conversation_items": Expected(200, 404, 200),
     "list_firewall_rules": Expected(200, 200, 403),
@@ -104,6 +106,7 @@ EXPECTED = {
     "update_firewall_rule": Expected(200, 404, 403, {"priority": 1}),
     "update_provider_key": Expected(200, 404, 403, {"weight": 2}),
     "update_routing_rule": Expected(200, 404, 403, {"priority": 1}),
+    "update_workspace": Expected(200, 200, 403, {"max_in_flight": 1000}),
 }
 # A key that manages nothing has to do with its own requests alone.
 OF_THE_REQUEST = {"create_feedback", "get_feedback", "get_response_route"}

@@ -128,7 +128,8 @@ def test_a_budget_of_one_dollar_is_not_passed_by_a_thousand_at_once(
     assert gateway.stop() == 0
     again = start_gateway(environment={"TOKENROUTER_BOOTSTRAP_KEY": gateway.key})
     with again.http(key) as limited:
-        answer = limited.post("/v1/responses", json=body | {"max_output_tokens": 16000})
+        # A quarter of the budget, which is more than what can be left.
+        answer = limited.post("/v1/responses", json=body | {"max_output_tokens": 16_000, "input": "word " * 30_000})
         check_error(answer, 429, "rate_limit_error", "budget_exceeded")
 
 

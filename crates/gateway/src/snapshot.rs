@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokenrouter_firewall as firewall;
 use tokenrouter_routing as routing;
-use tokenrouter_store::{FirewallRuleRow, KeyRow, RoutingRuleRow, Store, StoreError};
+use tokenrouter_store::{FirewallRuleRow, KeyRow, RoutingRuleRow, Store, StoreError, UsageLimits};
 use tokio::sync::Mutex;
 
 /// The rules of a workspace, ready to be used.
@@ -35,6 +35,8 @@ pub(crate) struct Snapshot {
     no_rules: Arc<WorkspaceRules>,
     /// Of workspaces with provider keys of their own.
     accounts: HashMap<i64, Arc<Accounts>>,
+    /// Of workspaces that have some.
+    limits: HashMap<i64, UsageLimits>,
     gateways_accounts: Arc<Accounts>,
     /// Provider keys that cannot be used.
     pub useless_keys: Vec<Useless>,
@@ -49,6 +51,8 @@ impl Snapshot {
             let Useless { workspace_id, key_id, provider, problem } = useless;
             tracing::error!(workspace = workspace_id, key = key_id, provider, %problem, "a provider key cannot be used");
         }
+        let limited = rows.workspaces.iter().filter(|workspace| workspace.limits != UsageLimits::default());
+        let limits = limited.map(|workspace| (workspace.id, workspace.limits)).collect();
         let restricted = rows.keys.iter().filter(|key| !key.restrictions.models.is_empty());
         let models = restricted
             .map(|key| (key.key_id, Arc::new(routing::AllowedModels::new(&key.restrictions.models))))
@@ -77,6 +81,7 @@ impl Snapshot {
             every_model: Arc::default(),
             no_rules,
             accounts,
+            limits,
             gateways_accounts: Arc::new(Accounts::of_the_gateway(providers)),
             useless_keys,
         })
@@ -89,6 +94,11 @@ impl Snapshot {
     /// What a key may use.
     pub fn models(&self, key_id: i64) -> Arc<routing::AllowedModels> {
         Arc::clone(self.models.get(&key_id).unwrap_or(&self.every_model))
+    }
+
+    /// What all keys of a workspace may do together.
+    pub fn limits(&self, workspace_id: i64) -> UsageLimits {
+        self.limits.get(&workspace_id).copied().unwrap_or_default()
     }
 
     pub fn accounts(&self, workspace_id: i64) -> &Arc<Accounts> {

@@ -54,12 +54,12 @@ pub struct KeyRestrictions {
     pub scope: String,
     /// The patterns of the models that it may use; empty: all.
     pub models: Vec<String>,
-    pub limits: KeyLimits,
+    pub limits: UsageLimits,
 }
 
-/// How much a key may do; `None`: no limit.
+/// How much a key, or all keys of a workspace together, may do; `None`: no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct KeyLimits {
+pub struct UsageLimits {
     pub requests_per_minute: Option<u64>,
     pub tokens_per_minute: Option<u64>,
     pub max_in_flight: Option<u64>,
@@ -68,9 +68,19 @@ pub struct KeyLimits {
     pub monthly_budget_nano_usd: Option<u64>,
 }
 
+/// A workspace as a person may see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkspaceRow {
+    pub id: i64,
+    pub name: String,
+    pub created_at_ms: i64,
+    pub limits: UsageLimits,
+}
+
 /// What a key has used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyUsage {
+    pub workspace_id: i64,
     pub key_id: i64,
     pub tokens: u64,
     pub cost_nano_usd: u64,
@@ -78,7 +88,7 @@ pub struct KeyUsage {
 
 impl Default for KeyRestrictions {
     fn default() -> Self {
-        Self { scope: "full".to_owned(), models: Vec::new(), limits: KeyLimits::default() }
+        Self { scope: "full".to_owned(), models: Vec::new(), limits: UsageLimits::default() }
     }
 }
 

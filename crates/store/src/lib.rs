@@ -27,7 +27,8 @@ pub use conversations::{ConversationItem, ConversationRow, ConversationTurn, Ite
 pub use error::{Result, StoreError};
 pub use feedback::{FeedbackRow, FeedbackSum};
 pub use keys::{
-    ApiKeyRow, Bootstrap, BootstrapKey, KeyLimits, KeyRestrictions, KeyRow, KeyUsage, NewApiKey, Workspace, hash_key,
+    ApiKeyRow, Bootstrap, BootstrapKey, KeyRestrictions, KeyRow, KeyUsage, NewApiKey, UsageLimits, Workspace,
+    WorkspaceRow, hash_key,
 };
 pub use ledger::{LedgerEntry, StoredResponse};
 pub use provider_keys::{NewProviderKey, ProviderKeyPatch, ProviderKeyRow, SealedKey};

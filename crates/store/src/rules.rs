@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::keys::KeyRow;
+use crate::keys::{KeyRow, WorkspaceRow};
 use crate::provider_keys::ProviderKeyRow;
 
 /// A routing rule.
@@ -111,4 +111,5 @@ pub struct Snapshot {
     pub firewall_rules: Vec<FirewallRuleRow>,
     /// Of all workspaces, oldest first.
     pub provider_keys: Vec<ProviderKeyRow>,
+    pub workspaces: Vec<WorkspaceRow>,
 }

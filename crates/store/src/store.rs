@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::conversations::{ConversationItem, ConversationRow, ConversationTurn, ItemPage};
 use crate::error::{Result, StoreError};
 use crate::feedback::{FeedbackRow, FeedbackSum};
-use crate::keys::{ApiKeyRow, Bootstrap, KeyUsage, NewApiKey, Workspace};
+use crate::keys::{ApiKeyRow, Bootstrap, KeyUsage, NewApiKey, UsageLimits, Workspace, WorkspaceRow};
 use crate::ledger::{LedgerEntry, StoredResponse};
 use crate::provider_keys::{NewProviderKey, ProviderKeyPatch, ProviderKeyRow, SealedKey};
 use crate::request_log::{RequestFilter, UsageGroup, UsageRow};
@@ -112,6 +112,21 @@ impl Store {
     pub async fn create_workspace(&self, name: &str, now_ms: i64) -> Result<Workspace> {
         let name = name.to_owned();
         self.database.write(move |db| Ok(workspaces::create(db, &name, now_ms)?)).await
+    }
+
+    /// Oldest first.
+    pub async fn list_workspaces(&self) -> Result<Vec<WorkspaceRow>> {
+        self.database.read(|db| workspaces::list(db)).await
+    }
+
+    pub async fn get_workspace(&self, workspace_id: i64) -> Result<Option<WorkspaceRow>> {
+        self.database.read(move |db| workspaces::show(db, workspace_id)).await
+    }
+
+    /// Sets all of a workspace's limits: `None` takes one away. The workspace as changed; `None` if there is
+    /// none.
+    pub async fn set_workspace_limits(&self, workspace_id: i64, limits: UsageLimits) -> Result<Option<WorkspaceRow>> {
+        self.database.write(move |db| Ok(workspaces::set_limits(db, workspace_id, &limits)?)).await
     }
 
     /// The oldest workspace of this name.

@@ -102,9 +102,12 @@ impl Code {
             Self::InvalidApiKey => {
                 ("invalid_api_key", "unauthorized_error", 401, "the API key is missing, wrong, revoked or expired")
             }
-            Self::ModelNotAllowed => {
-                ("model_not_allowed", "authorization_error", 403, "the API key may not use this model")
-            }
+            Self::ModelNotAllowed => (
+                "model_not_allowed",
+                "authorization_error",
+                403,
+                "the API key may not use this model, or there is a budget and its price is not known",
+            ),
             Self::KeyNotAllowed => (
                 "key_not_allowed",
                 "authorization_error",
@@ -160,19 +163,19 @@ impl Code {
                 "rate_limit_exceeded",
                 "rate_limit_error",
                 429,
-                "the API key's requests, tokens or requests in flight are at their limit, the provider limits requests, or too many responses run in the background; `Retry-After` says for how long",
+                "requests, tokens or requests in flight of the API key or the workspace are at their limit, the provider limits requests, or too many responses run in the background; `Retry-After` says for how long",
             ),
             Self::MonthlyQuotaExceeded => (
                 "monthly_quota_exceeded",
                 "rate_limit_error",
                 429,
-                "the request may take the API key past its tokens of this month",
+                "the request may take the API key or the workspace past its tokens of this month",
             ),
             Self::BudgetExceeded => (
                 "budget_exceeded",
                 "rate_limit_error",
                 429,
-                "the request may take the API key past its money of this month",
+                "the request may take the API key or the workspace past its money of this month",
             ),
             Self::Internal => {
                 ("internal_error", "internal_error", 500, "our mistake; the log has it by the request id")

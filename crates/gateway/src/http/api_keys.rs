@@ -1,12 +1,12 @@
 //! `/v1/api-keys`. The key itself is in one answer only: that of the request which made it.
 
 use super::body::read_json;
+use super::limit_fields;
 use super::rule_fields::RuleFields;
 use crate::app::App;
 use crate::auth::Admin;
 use crate::clock::{iso8601, now_ms};
 use crate::error::{ApiError, ApiResult, Code};
-use crate::pipeline::usd;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -15,7 +15,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokenrouter_protocol::random_hex;
-use tokenrouter_store::{ApiKeyRow, KeyLimits, KeyRestrictions, NewApiKey};
+use tokenrouter_store::{ApiKeyRow, KeyRestrictions, NewApiKey, UsageLimits};
 
 const DAY_MS: i64 = 86_400_000;
 const MOST_DAYS: i64 = 3_650;
@@ -25,7 +25,7 @@ const MOST_PATTERNS: usize = 100;
 #[must_use]
 pub fn api_key_json(row: &ApiKeyRow) -> Value {
     let KeyRestrictions { scope, models, limits } = &row.restrictions;
-    json!({
+    let mut shown = json!({
         "id": row.id,
         "user_id": row.user_id,
         "name": row.name,
@@ -33,15 +33,12 @@ pub fn api_key_json(row: &ApiKeyRow) -> Value {
         "last4": row.last4,
         "scope": scope,
         "models": models,
-        "requests_per_minute": limits.requests_per_minute,
-        "tokens_per_minute": limits.tokens_per_minute,
-        "max_in_flight": limits.max_in_flight,
-        "monthly_tokens": limits.monthly_tokens,
-        "monthly_budget_usd": limits.monthly_budget_nano_usd.map(usd),
         "created_at": iso8601(row.created_at_ms),
         "expires_at": row.expires_at_ms.map(iso8601),
         "revoked_at": row.revoked_at_ms.map(iso8601),
-    })
+    });
+    limit_fields::show(limits, &mut shown);
+    shown
 }
 
 /// Oldest first, the revoked ones too.
@@ -93,9 +90,9 @@ pub fn read_api_key(body: Value, now_ms: i64) -> ApiResult<NewApiKey> {
     let name = fields.require("name", name);
     let expires_at_ms = expiry(&mut fields, now_ms);
     let models = models(&mut fields);
-    let limits = limits(&mut fields);
+    let limits = limit_fields::read(&mut fields, UsageLimits::default());
     let scope = fields.word("scope", &["full", "inference"]);
-    let restricted = !models.is_empty() || limits != KeyLimits::default();
+    let restricted = !models.is_empty() || limits != UsageLimits::default();
     if restricted && scope.as_deref() == Some("full") {
         fields.error(
             "scope",
@@ -129,35 +126,6 @@ fn expiry(fields: &mut RuleFields, now_ms: i64) -> Option<i64> {
         fields.error("expires_at", "`expires_at` must be a day or a moment in ISO 8601 that is still to come");
     }
     moment
-}
-
-fn limits(fields: &mut RuleFields) -> KeyLimits {
-    let mut count = |field: &str| {
-        let value = fields.take(field).filter(|value| !value.is_null())?;
-        let count = value.as_u64().filter(|count| (1..=1_000_000_000_000).contains(count));
-        if count.is_none() {
-            fields.error(field, format!("`{field}` must be a whole number, at least 1"));
-        }
-        count
-    };
-    KeyLimits {
-        requests_per_minute: count("requests_per_minute"),
-        tokens_per_minute: count("tokens_per_minute"),
-        max_in_flight: count("max_in_flight"),
-        monthly_tokens: count("monthly_tokens"),
-        monthly_budget_nano_usd: budget(fields),
-    }
-}
-
-/// Dollars, as people write them; kept in whole nano-dollars.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-fn budget(fields: &mut RuleFields) -> Option<u64> {
-    let value = fields.take("monthly_budget_usd").filter(|value| !value.is_null())?;
-    let usd = value.as_f64().filter(|usd| (0.000_001..=1_000_000_000.0).contains(usd));
-    if usd.is_none() {
-        fields.error("monthly_budget_usd", "`monthly_budget_usd` must be a number of dollars above 0");
-    }
-    usd.map(|usd| (usd * 1e9).round() as u64)
 }
 
 fn models(fields: &mut RuleFields) -> Vec<String> {

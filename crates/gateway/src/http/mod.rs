@@ -13,6 +13,7 @@ mod health;
 mod idempotency;
 mod in_flight;
 mod input_tokens;
+mod limit_fields;
 mod messages;
 mod models;
 mod operations;
@@ -29,6 +30,7 @@ mod rule_fields;
 pub(crate) mod sse;
 mod usage;
 mod websocket;
+mod workspace;
 
 pub use api_keys::{api_key_json, read_api_key};
 pub use firewall_rules::{firewall_rule_json, read_firewall_rule};
@@ -37,6 +39,7 @@ pub(crate) use in_flight::InFlight;
 pub use provider_keys::{NewKey, read_provider_key};
 pub use routing_rules::{read_routing_rule, routing_rule_json};
 pub(crate) use websocket::Sessions;
+pub use workspace::{read_workspace_limits, workspace_json};
 
 use crate::app::App;
 use crate::error::{ApiError, Code};
@@ -88,6 +91,8 @@ fn using() -> Operations {
 
 fn managing() -> Operations {
     Operations::new(Access::Admin)
+        .get("/v1/workspace", workspace::get_workspace)
+        .patch("/v1/workspace", workspace::update_workspace)
         .get("/v1/api-keys", api_keys::list_api_keys)
         .post("/v1/api-keys", api_keys::create_api_key)
         .delete("/v1/api-keys/{id}", api_keys::delete_api_key)

@@ -5,7 +5,7 @@ use super::month::Month;
 use super::{Amount, Holder};
 use crate::error::{ApiError, ApiResult, Code};
 use crate::pipeline::usd;
-use tokenrouter_store::KeyLimits;
+use tokenrouter_store::UsageLimits;
 
 #[derive(Default)]
 pub(super) struct Meter {
@@ -23,7 +23,7 @@ impl Meter {
     }
 
     /// Whether one more request may come, whatever it comes to.
-    pub fn check_request(&mut self, who: Holder, of: &KeyLimits, now: i64) -> ApiResult<()> {
+    pub fn check_request(&mut self, who: Holder, of: &UsageLimits, now: i64) -> ApiResult<()> {
         if let Some(limit) = of.requests_per_minute {
             self.requests.fill(limit, now);
             let wait = self.requests.wait_ms(1, limit);
@@ -37,7 +37,7 @@ impl Meter {
     }
 
     /// Whether so many tokens may be drawn now.
-    pub fn check_minute(&mut self, who: Holder, of: &KeyLimits, amount: Amount, now: i64) -> ApiResult<()> {
+    pub fn check_minute(&mut self, who: Holder, of: &UsageLimits, amount: Amount, now: i64) -> ApiResult<()> {
         let Some(limit) = of.tokens_per_minute else { return Ok(()) };
         self.tokens.fill(limit, now);
         let wait = self.tokens.wait_ms(drawn(of, amount), limit);
@@ -48,7 +48,7 @@ impl Meter {
     pub fn check_month(
         &self,
         who: Holder,
-        of: &KeyLimits,
+        of: &UsageLimits,
         amount: Amount,
         (month, now): (Month, i64),
     ) -> ApiResult<()> {
@@ -67,7 +67,7 @@ impl Meter {
     }
 
     /// Takes in what was checked; gives the tokens that were drawn from the minute's.
-    pub fn take(&mut self, of: &KeyLimits, amount: Amount) -> u64 {
+    pub fn take(&mut self, of: &UsageLimits, amount: Amount) -> u64 {
         let drawn = drawn(of, amount);
         self.requests.take(1);
         self.tokens.take(drawn.into());
@@ -77,7 +77,7 @@ impl Meter {
     }
 
     /// Counts what a request came to. What was drawn and not used comes back; what was used beyond it is owed.
-    pub fn settle(&mut self, of: &KeyLimits, used: Amount, drawn: u64, now: i64) {
+    pub fn settle(&mut self, of: &UsageLimits, used: Amount, drawn: u64, now: i64) {
         self.used.add(used);
         if let Some(limit) = of.tokens_per_minute {
             self.tokens.fill(limit, now);
@@ -85,25 +85,41 @@ impl Meter {
         }
     }
 
-    /// `x-ratelimit-*`.
-    pub fn headers(&self, of: &KeyLimits) -> Vec<(&'static str, String)> {
-        let mut headers = Vec::new();
-        if let Some(limit) = of.requests_per_minute {
-            headers.push(("x-ratelimit-limit-requests", limit.to_string()));
-            headers.push(("x-ratelimit-remaining-requests", self.requests.left().to_string()));
-            headers.push(("x-ratelimit-reset-requests", format!("{}ms", self.requests.wait_ms(limit, limit))));
-        }
-        if let Some(limit) = of.tokens_per_minute {
-            headers.push(("x-ratelimit-limit-tokens", limit.to_string()));
-            headers.push(("x-ratelimit-remaining-tokens", self.tokens.left().to_string()));
-            headers.push(("x-ratelimit-reset-tokens", format!("{}ms", self.tokens.wait_ms(limit, limit))));
-        }
-        headers
+    /// How requests and tokens a minute stand, where they are limited.
+    pub fn standings(&self, of: &UsageLimits) -> [Option<Standing>; 2] {
+        let standing = |names, bucket: &Bucket, limit: Option<u64>| {
+            let limit = limit?;
+            Some(Standing { names, limit, remaining: bucket.left(), reset_ms: bucket.wait_ms(limit, limit) })
+        };
+        [
+            standing(&REQUESTS, &self.requests, of.requests_per_minute),
+            standing(&TOKENS, &self.tokens, of.tokens_per_minute),
+        ]
+    }
+}
+
+/// How a minute's limit stands.
+pub(super) struct Standing {
+    names: &'static [&'static str; 3],
+    limit: u64,
+    pub remaining: u64,
+    reset_ms: u64,
+}
+
+const REQUESTS: [&str; 3] =
+    ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"];
+const TOKENS: [&str; 3] = ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"];
+
+impl Standing {
+    pub fn headers(&self) -> [(&'static str, String); 3] {
+        let [limit, remaining, reset] = *self.names;
+        let reset_in = format!("{}ms", self.reset_ms);
+        [(limit, self.limit.to_string()), (remaining, self.remaining.to_string()), (reset, reset_in)]
     }
 }
 
 /// One that is larger than a whole minute's tokens waits for a full bucket.
-fn drawn(of: &KeyLimits, amount: Amount) -> u64 {
+fn drawn(of: &UsageLimits, amount: Amount) -> u64 {
     of.tokens_per_minute.map_or(0, |limit| amount.tokens.min(limit))
 }
 

@@ -1,4 +1,5 @@
-//! What an API key may use: requests and tokens a minute, requests in flight, tokens and money a month.
+//! What an API key may use, and all keys of a workspace together: requests and tokens a minute, requests in
+//! flight, tokens and money a month.
 //!
 //! **What a request may come to is reserved before it is sent, under one lock, and settled by what it
 //! came to**, so that requests at the same time cannot pass a limit together. All is in memory, for one
@@ -10,12 +11,12 @@ mod month;
 
 use crate::clock::now_ms;
 use crate::error::{ApiError, ApiResult};
-use meter::Meter;
+use meter::{Meter, Standing};
 use month::Month;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokenrouter_store::{KeyLimits, Store, StoreError};
+use tokenrouter_store::{Store, StoreError, UsageLimits};
 
 /// What a request may come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,12 +41,14 @@ impl Amount {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Holder {
     Key(i64),
+    Workspace(i64),
 }
 
 impl fmt::Display for Holder {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Key(_) => "this API key",
+            Self::Workspace(_) => "this workspace",
         })
     }
 }
@@ -64,7 +67,7 @@ struct Inner {
 /// A request's place, and what is reserved for it. Dropping it gives both back.
 pub(crate) struct Permit {
     limits: Arc<Limits>,
-    limited: Vec<(Holder, KeyLimits)>,
+    limited: Vec<(Holder, UsageLimits)>,
     /// What each one's bucket of tokens was drawn by.
     drawn: Vec<u64>,
     reserved: Amount,
@@ -78,10 +81,21 @@ impl Limits {
     pub async fn load(store: &Store) -> Result<Self, StoreError> {
         let month = Month::of(now_ms());
         let rows = store.key_usage(month.from_ms).await?;
-        let used = rows
-            .into_iter()
-            .map(|row| (Holder::Key(row.key_id), Amount { tokens: row.tokens, cost_nano_usd: row.cost_nano_usd }));
-        Ok(Self { inner: Mutex::new(Inner { month, meters: HashMap::new(), before: used.collect() }) })
+        let mut before: HashMap<Holder, Amount> = HashMap::new();
+        for row in rows {
+            let used = Amount { tokens: row.tokens, cost_nano_usd: row.cost_nano_usd };
+            for holder in [Holder::Key(row.key_id), Holder::Workspace(row.workspace_id)] {
+                before.entry(holder).or_default().add(used);
+            }
+        }
+        Ok(Self { inner: Mutex::new(Inner { month, meters: HashMap::new(), before }) })
+    }
+
+    /// What a holder has used this month, and what is reserved for it now.
+    pub fn used(&self, holder: Holder) -> (Amount, Amount) {
+        let mut inner = self.inner(now_ms());
+        let meter = inner.meter(holder);
+        (meter.used, meter.reserved)
     }
 
     /// As of this moment.
@@ -102,7 +116,7 @@ impl Limits {
     /// The limit that would be passed, and when to come again.
     pub fn admit(
         self: &Arc<Self>,
-        limited: &[(Holder, KeyLimits)],
+        limited: &[(Holder, UsageLimits)],
         amounts: &[Amount],
     ) -> ApiResult<(Permit, Vec<bool>)> {
         let now = now_ms();
@@ -124,13 +138,17 @@ impl Limits {
         let Some(amount) = first else {
             return Err(refused.unwrap_or_else(|| ApiError::internal(&"nothing to reserve for")));
         };
-        let mut headers = Vec::new();
+        let mut tightest: [Option<Standing>; 2] = [None, None];
         let mut drawn = Vec::with_capacity(limited.len());
         for (holder, of) in limited {
             let meter = inner.meter(*holder);
             drawn.push(meter.take(of, amount));
-            headers.extend(meter.headers(of));
+            for (tightest, standing) in tightest.iter_mut().zip(meter.standings(of)) {
+                let left = |standing: &Standing| standing.remaining;
+                *tightest = tightest.take().into_iter().chain(standing).min_by_key(left);
+            }
         }
+        let headers = tightest.iter().flatten().flat_map(Standing::headers).collect();
         let limits = Arc::clone(self);
         Ok((Permit { limits, limited: limited.to_vec(), drawn, reserved: amount, month, headers }, fits))
     }
@@ -150,12 +168,12 @@ impl Inner {
         self.meters.entry(holder).or_insert_with(|| Meter::that_used(before.remove(&holder).unwrap_or_default()))
     }
 
-    fn check_month(&mut self, limited: &[(Holder, KeyLimits)], amount: Amount, now: i64) -> ApiResult<()> {
+    fn check_month(&mut self, limited: &[(Holder, UsageLimits)], amount: Amount, now: i64) -> ApiResult<()> {
         let month = self.month;
         limited.iter().try_for_each(|(who, of)| self.meter(*who).check_month(*who, of, amount, (month, now)))
     }
 
-    fn check_minute(&mut self, limited: &[(Holder, KeyLimits)], amount: Amount, now: i64) -> ApiResult<()> {
+    fn check_minute(&mut self, limited: &[(Holder, UsageLimits)], amount: Amount, now: i64) -> ApiResult<()> {
         limited.iter().try_for_each(|(who, of)| self.meter(*who).check_minute(*who, of, amount, now))
     }
 }
@@ -218,7 +236,7 @@ mod tests {
         Amount { tokens: 1, cost_nano_usd }
     }
 
-    fn admit(limits: &Arc<Limits>, of: KeyLimits, cost_nano_usd: u64) -> ApiResult<Permit> {
+    fn admit(limits: &Arc<Limits>, of: UsageLimits, cost_nano_usd: u64) -> ApiResult<Permit> {
         limits.admit(&[(KEY, of)], &[amount(cost_nano_usd)]).map(|(permit, _)| permit)
     }
 
@@ -230,7 +248,7 @@ mod tests {
     #[test]
     fn a_budget_is_never_passed_by_a_thousand_at_once() {
         let limits = limits();
-        let of = KeyLimits { monthly_budget_nano_usd: Some(1_000_000_000), ..KeyLimits::default() };
+        let of = UsageLimits { monthly_budget_nano_usd: Some(1_000_000_000), ..UsageLimits::default() };
         let threads: Vec<_> = (0..1_000)
             .map(|_| {
                 let limits = Arc::clone(&limits);
@@ -247,7 +265,7 @@ mod tests {
     #[test]
     fn what_is_dropped_is_given_back() {
         let limits = limits();
-        let of = KeyLimits { max_in_flight: Some(1), monthly_tokens: Some(1), ..KeyLimits::default() };
+        let of = UsageLimits { max_in_flight: Some(1), monthly_tokens: Some(1), ..UsageLimits::default() };
         for _ in 0..3 {
             let permit = admit(&limits, of, 0).unwrap();
             assert_eq!(admit(&limits, of, 0).err().unwrap().code, Code::RateLimitExceeded);
@@ -262,7 +280,7 @@ mod tests {
     #[test]
     fn another_target_is_reserved_for_in_the_place_of_the_first() {
         let limits = limits();
-        let of = KeyLimits { monthly_budget_nano_usd: Some(100), ..KeyLimits::default() };
+        let of = UsageLimits { monthly_budget_nano_usd: Some(100), ..UsageLimits::default() };
         let mut permit = admit(&limits, of, 60).unwrap();
         permit.change(amount(100)).unwrap();
         assert!(permit.change(amount(101)).is_err());
@@ -272,7 +290,7 @@ mod tests {
     #[test]
     fn the_first_target_that_fits_is_reserved_for() {
         let limits = limits();
-        let of = KeyLimits { monthly_budget_nano_usd: Some(100), ..KeyLimits::default() };
+        let of = UsageLimits { monthly_budget_nano_usd: Some(100), ..UsageLimits::default() };
         let amounts = [amount(101), amount(100), amount(200), amount(7)];
         let (permit, fits) = limits.admit(&[(KEY, of)], &amounts).unwrap();
         assert_eq!(fits, [false, true, false, true]);
@@ -284,9 +302,46 @@ mod tests {
     }
 
     #[test]
+    fn the_keys_of_a_workspace_share_its_limits() {
+        let limits = limits();
+        let workspace =
+            UsageLimits { monthly_budget_nano_usd: Some(100), requests_per_minute: Some(3), ..UsageLimits::default() };
+        let key = UsageLimits { requests_per_minute: Some(2), ..UsageLimits::default() };
+        let admit = |id, cost| {
+            let limited = [(Holder::Workspace(1), workspace), (Holder::Key(id), key)];
+            limits.admit(&limited, &[amount(cost)]).map(|(permit, _)| permit)
+        };
+        let remaining = |permit: &Permit| permit.headers.iter().find(|(name, _)| name.contains("remaining")).cloned();
+        let first = admit(1, 60).unwrap();
+        assert_eq!(remaining(&first).unwrap().1, "1", "the key's own, which is the tighter");
+        let error = admit(2, 41).err().unwrap();
+        assert_eq!((error.code, error.message.starts_with("this workspace")), (Code::BudgetExceeded, true));
+        let second = admit(2, 40).unwrap();
+        first.settle(amount(10));
+        let third = admit(2, 50).unwrap();
+        assert_eq!(remaining(&third).unwrap().1, "0");
+        assert_eq!(admit(3, 0).err().unwrap().code, Code::RateLimitExceeded, "three in this minute");
+        drop((second, third));
+        let (used, reserved) = limits.used(Holder::Workspace(1));
+        assert_eq!((used.cost_nano_usd, reserved.cost_nano_usd), (10, 0));
+    }
+
+    #[test]
+    fn what_one_holder_refuses_is_taken_from_no_other() {
+        let limits = limits();
+        let workspace = UsageLimits { monthly_tokens: Some(0), ..UsageLimits::default() };
+        let key = UsageLimits { requests_per_minute: Some(1), max_in_flight: Some(1), ..UsageLimits::default() };
+        for _ in 0..3 {
+            let refused = limits.admit(&[(KEY, key), (Holder::Workspace(1), workspace)], &[amount(1)]);
+            assert_eq!(refused.err().unwrap().code, Code::MonthlyQuotaExceeded);
+        }
+        assert!(limits.admit(&[(KEY, key)], &[amount(1)]).is_ok());
+    }
+
+    #[test]
     fn a_new_month_begins_with_nothing_used() {
         let limits = limits();
-        let of = KeyLimits { monthly_budget_nano_usd: Some(100), ..KeyLimits::default() };
+        let of = UsageLimits { monthly_budget_nano_usd: Some(100), ..UsageLimits::default() };
         admit(&limits, of, 60).unwrap().settle(amount(60));
         let across = admit(&limits, of, 40).unwrap();
         let next = limits.inner(now_ms()).month.until_ms;

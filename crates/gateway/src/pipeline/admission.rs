@@ -1,4 +1,4 @@
-//! Between stages 6 and 7: what the request may come to is held against its key's limits.
+//! Between stages 6 and 7: what the request may come to is held against the limits of its key and its workspace.
 
 use super::embeddings::EmbeddingTarget;
 use super::estimate::prompt_tokens;
@@ -11,7 +11,7 @@ use crate::error::{ApiError, ApiResult, Code};
 use crate::limits::{Amount, Holder};
 use tokenrouter_protocol::{EmbeddingsInput, EmbeddingsRequest, Request};
 use tokenrouter_routing::Target;
-use tokenrouter_store::KeyLimits;
+use tokenrouter_store::UsageLimits;
 
 /// Takes the request in with the first target that fits its limits, and leaves out those that do not fit the
 /// month's.
@@ -69,9 +69,11 @@ pub(super) fn admit_embeddings(
 }
 
 fn has_budget(caller: &Caller) -> bool {
-    caller.limits.monthly_budget_nano_usd.is_some()
+    [&caller.limits, &caller.workspace_limits].iter().any(|limits| limits.monthly_budget_nano_usd.is_some())
 }
 
+/// The workspace's sums are kept though it has no limits: it may be given some while the month goes on. A key
+/// has the limits that it was made with.
 fn take_in<T>(
     record: &mut Record,
     caller: &Caller,
@@ -79,10 +81,14 @@ fn take_in<T>(
     targets: &mut Vec<T>,
     name: impl Fn(&T) -> String,
 ) -> ApiResult<()> {
-    if caller.limits == KeyLimits::default() || targets.is_empty() {
+    if targets.is_empty() {
         return Ok(());
     }
-    let (permit, fits) = record.app.limits.admit(&[(Holder::Key(caller.key_id), caller.limits)], amounts)?;
+    let mut limited = vec![(Holder::Workspace(caller.workspace_id), caller.workspace_limits)];
+    if caller.limits != UsageLimits::default() {
+        limited.push((Holder::Key(caller.key_id), caller.limits));
+    }
+    let (permit, fits) = record.app.limits.admit(&limited, amounts)?;
     record.limit_headers.clone_from(&permit.headers);
     record.permit = Some(permit);
     if let (Some(false), Some(best)) = (fits.first(), targets.first()) {

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use super::convert;
-use crate::keys::{ApiKeyRow, KeyLimits, KeyParts, KeyRestrictions, NewApiKey, Workspace, hash_key};
+use crate::keys::{ApiKeyRow, KeyParts, KeyRestrictions, NewApiKey, UsageLimits, Workspace, hash_key};
 
 /// How a key came to be.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,15 +51,19 @@ fn api_key(row: &Row<'_>) -> Result<ApiKeyRow> {
 pub(super) fn restrictions(row: &Row<'_>, column: usize) -> Result<KeyRestrictions> {
     let models = convert::json(row, column + 1)?;
     let models = serde_json::from_value(models).map_err(|error| convert::wrong(column + 1, error))?;
+    Ok(KeyRestrictions { scope: row.get(column)?, models, limits: limits(row, column + 2)? })
+}
+
+/// From the five columns of limits, of which the first has this number.
+pub(super) fn limits(row: &Row<'_>, column: usize) -> Result<UsageLimits> {
     let limit = |place: usize| row.get(column + place).map(|limit: Option<i64>| limit.map(convert::unsigned));
-    let limits = KeyLimits {
-        requests_per_minute: limit(2)?,
-        tokens_per_minute: limit(3)?,
-        max_in_flight: limit(4)?,
-        monthly_tokens: limit(5)?,
-        monthly_budget_nano_usd: limit(6)?,
-    };
-    Ok(KeyRestrictions { scope: row.get(column)?, models, limits })
+    Ok(UsageLimits {
+        requests_per_minute: limit(0)?,
+        tokens_per_minute: limit(1)?,
+        max_in_flight: limit(2)?,
+        monthly_tokens: limit(3)?,
+        monthly_budget_nano_usd: limit(4)?,
+    })
 }
 
 pub(crate) fn create(

@@ -299,16 +299,17 @@ pub(crate) fn key_usage(connection: &Connection, since_ms: i64) -> Result<Vec<Ke
     connection
         // By workspace, so that the index over time is of use.
         .prepare_cached(
-            "SELECT key_id, sum(coalesce(charged_tokens, input_tokens + output_tokens)),
+            "SELECT ledger.workspace_id, key_id, sum(coalesce(charged_tokens, input_tokens + output_tokens)),
                  sum(coalesce(charged_nano_usd, cost_nano_usd, 0))
              FROM workspaces JOIN ledger ON ledger.workspace_id = workspaces.id
-             WHERE ledger.created_at_ms >= ?1 GROUP BY key_id",
+             WHERE ledger.created_at_ms >= ?1 GROUP BY ledger.workspace_id, key_id",
         )?
         .query_map([since_ms], |row| {
             Ok(KeyUsage {
-                key_id: row.get(0)?,
-                tokens: row.get(1).map(unsigned)?,
-                cost_nano_usd: row.get(2).map(unsigned)?,
+                workspace_id: row.get(0)?,
+                key_id: row.get(1)?,
+                tokens: row.get(2).map(unsigned)?,
+                cost_nano_usd: row.get(3).map(unsigned)?,
             })
         })?
         .collect()

@@ -26,6 +26,10 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "0007_charges", sql: include_str!("../../../../migrations/sqlite/0007_charges.sql") },
     Migration { name: "0008_provider_keys", sql: include_str!("../../../../migrations/sqlite/0008_provider_keys.sql") },
     Migration { name: "0009_feedback", sql: include_str!("../../../../migrations/sqlite/0009_feedback.sql") },
+    Migration {
+        name: "0010_workspace_limits",
+        sql: include_str!("../../../../migrations/sqlite/0010_workspace_limits.sql"),
+    },
 ];
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<()> {

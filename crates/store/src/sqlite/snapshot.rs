@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Result};
 
-use super::{api_keys, firewall_rules, provider_keys, routing_rules};
+use super::{api_keys, firewall_rules, provider_keys, routing_rules, workspaces};
 use crate::keys::KeyRow;
 use crate::rules::Snapshot;
 
@@ -15,6 +15,7 @@ pub(crate) fn read(connection: &mut Connection) -> Result<Snapshot> {
         routing_rules: routing_rules::list_all(&transaction)?,
         firewall_rules: firewall_rules::list_all(&transaction)?,
         provider_keys: provider_keys::list_all(&transaction)?,
+        workspaces: workspaces::list(&transaction)?,
     })
 }
 

@@ -2,7 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
-use crate::keys::Workspace;
+use super::api_keys;
+use super::convert::signed;
+use crate::keys::{UsageLimits, Workspace, WorkspaceRow};
 
 pub(crate) fn create(connection: &Connection, name: &str, now_ms: i64) -> Result<Workspace> {
     let workspace_id = connection.query_row(
@@ -44,6 +46,58 @@ pub(crate) fn find(connection: &Connection, name: &str) -> Result<Option<Workspa
              WHERE w.name = ?1 ORDER BY w.id, u.id LIMIT 1",
             [name],
             workspace,
+        )
+        .optional()
+}
+
+macro_rules! columns {
+    ($before:literal, $after:literal) => {
+        concat!(
+            $before,
+            " id, name, created_at_ms, requests_per_minute, tokens_per_minute, max_in_flight, monthly_tokens,
+              monthly_budget_nano_usd ",
+            $after
+        )
+    };
+}
+
+fn whole(row: &Row<'_>) -> Result<WorkspaceRow> {
+    Ok(WorkspaceRow {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        created_at_ms: row.get(2)?,
+        limits: api_keys::limits(row, 3)?,
+    })
+}
+
+/// Oldest first.
+pub(crate) fn list(connection: &Connection) -> Result<Vec<WorkspaceRow>> {
+    connection.prepare_cached(columns!("SELECT", "FROM workspaces ORDER BY id"))?.query_map([], whole)?.collect()
+}
+
+pub(crate) fn show(connection: &Connection, id: i64) -> Result<Option<WorkspaceRow>> {
+    connection.prepare_cached(columns!("SELECT", "FROM workspaces WHERE id = ?1"))?.query_row([id], whole).optional()
+}
+
+/// The workspace as changed; none if there is no such workspace.
+pub(crate) fn set_limits(connection: &Connection, id: i64, limits: &UsageLimits) -> Result<Option<WorkspaceRow>> {
+    connection
+        .query_row(
+            columns!(
+                "UPDATE workspaces SET requests_per_minute = ?2, tokens_per_minute = ?3, max_in_flight = ?4,
+                     monthly_tokens = ?5, monthly_budget_nano_usd = ?6
+                 WHERE id = ?1 RETURNING",
+                ""
+            ),
+            params![
+                id,
+                limits.requests_per_minute.map(signed),
+                limits.tokens_per_minute.map(signed),
+                limits.max_in_flight.map(signed),
+                limits.monthly_tokens.map(signed),
+                limits.monthly_budget_nano_usd.map(signed),
+            ],
+            whole,
         )
         .optional()
 }

@@ -13,6 +13,7 @@ mod keys;
 mod records;
 mod routing_rules;
 mod snapshot;
+mod workspaces;
 
 use std::path::PathBuf;
 

@@ -15,6 +15,7 @@ mod serve;
 mod simulator;
 mod table;
 mod usage;
+mod workspaces;
 
 use self::output::tell;
 use crate::config::{self, Flags, Mistake, Settings};
@@ -40,6 +41,9 @@ enum Command {
     /// Create, list and revoke API keys.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// List workspaces, and limit what all keys of one may do together.
+    #[command(subcommand)]
+    Workspaces(workspaces::WorkspacesCommand),
     /// Add, list, test and remove workspaces' own provider keys.
     #[command(subcommand)]
     Providers(providers::ProvidersCommand),
@@ -126,6 +130,7 @@ pub(crate) fn main() -> ExitCode {
             Command::Serve(args) => serve::run(args).await,
             Command::Simulator(args) => simulator::run(args).await,
             Command::Keys(command) => keys::run(command).await,
+            Command::Workspaces(command) => workspaces::run(command).await,
             Command::Providers(command) => providers::run(command).await,
             Command::Models(args) => models::run(&args),
             Command::Route(args) => route::run(args).await,

@@ -1,0 +1,43 @@
+use tokenrouter_store::{LedgerEntry, UsageLimits};
+
+use crate::{TestStore, entry};
+
+#[tokio::test]
+async fn limits_are_set_whole_and_survive_a_restart() {
+    let store = TestStore::open().await;
+    let (ws, other) = (store.workspace().await, store.create_workspace("other", 2).await.unwrap());
+    let limits = UsageLimits {
+        requests_per_minute: Some(1),
+        tokens_per_minute: Some(2),
+        max_in_flight: Some(3),
+        monthly_tokens: Some(4),
+        monthly_budget_nano_usd: Some(5),
+    };
+    let before = store.config_version().await.unwrap();
+    let changed = store.set_workspace_limits(ws.workspace_id, limits).await.unwrap().unwrap();
+    assert_eq!((&*changed.name, changed.limits), ("test", limits));
+    assert!(store.config_version().await.unwrap() > before, "no gateway would notice");
+    assert_eq!(store.set_workspace_limits(99, limits).await.unwrap(), None);
+    let store = store.reopen().await;
+    let rows = store.list_workspaces().await.unwrap();
+    assert_eq!(rows, store.snapshot().await.unwrap().workspaces);
+    let found: Vec<_> = rows.iter().map(|row| (row.id, row.limits)).collect();
+    assert_eq!(found, [(ws.workspace_id, limits), (other.workspace_id, UsageLimits::default())]);
+    store.set_workspace_limits(ws.workspace_id, UsageLimits::default()).await.unwrap();
+    assert_eq!(store.get_workspace(ws.workspace_id).await.unwrap().unwrap().limits, UsageLimits::default());
+}
+
+#[tokio::test]
+async fn what_keys_have_used_is_told_by_workspace() {
+    let store = TestStore::open().await;
+    let (one, two) = (store.workspace().await, store.create_workspace("other", 2).await.unwrap());
+    for (ws, id, key_id, tokens) in [(one, "a", 1, 3), (one, "b", 2, 5), (two, "c", 3, 7)] {
+        let entry = LedgerEntry { key_id, charged_tokens: tokens, ..entry(ws, id, 10) };
+        store.record(entry, None).await.unwrap();
+    }
+    let mut used: Vec<_> = store.key_usage(0).await.unwrap();
+    used.sort_by_key(|used| used.key_id);
+    let used: Vec<_> = used.iter().map(|used| (used.workspace_id, used.key_id, used.tokens)).collect();
+    let (one, two) = (one.workspace_id, two.workspace_id);
+    assert_eq!(used, [(one, 1, 3), (one, 2, 5), (two, 3, 7)]);
+}
