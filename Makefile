@@ -25,7 +25,7 @@ RUST_SOURCES := Cargo.toml Cargo.lock $(shell find crates migrations -name '*.rs
 PYTHON_SOURCES := pyproject.toml $(shell find python -name '*.py' -o -name 'py.typed' 2>/dev/null)
 
 .PHONY: help setup build build-ci test test-format test-lint test-rust test-types test-python \
-	demo demo-model test-model bench chaos soak kills streams fuzz deny clean
+	demo demo-model test-model bench chaos soak kills streams fuzz deny sbom clean
 
 help: ## What there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -108,6 +108,9 @@ deny: ## Check licences, bans and sources of what we depend on
 	@echo '== dependencies'
 	@cargo deny --version >/dev/null 2>&1 || cargo install cargo-deny --locked --version $(DENY_VERSION)
 	cargo deny --log-level error check bans licenses sources
+
+sbom: ## Write the bill of materials of what is shipped, in CycloneDX: target/sbom.cdx.json
+	$(PYTHON) scripts/make_sbom.py
 
 clean: ## Remove what was built and installed here
 	rm -rf target dist $(VENV) $(MODEL_VENV) tests/node/node_modules .pytest_cache .mypy_cache
