@@ -19,6 +19,7 @@ ADMIN = [
     ("GET", "/v1/requests"),
     ("GET", "/v1/requests/req_1"),
     ("GET", "/v1/usage"),
+    *((method, "/v1/capture") for method in ("GET", "PATCH", "DELETE")),
     *((method, f"/v1/{kind}-rules") for kind in ("routing", "firewall") for method in ("GET", "POST")),
     *((method, f"/v1/{kind}-rules/1") for kind in ("routing", "firewall") for method in ("GET", "PATCH", "DELETE")),
     ("POST", "/v1/firewall-rules/test"),

@@ -164,6 +164,8 @@ def test_every_method_takes_the_options(world: World) -> None:
         data: Any = (
             routing if "routing" in path else firewall if "firewall" in path else key if "-keys" in path else []
         )
+        if path == "/v1/capture":
+            data = {"is_enabled": True, "days": 7}
         if path.endswith(("-rules", "-keys")) and request.method == "GET":
             data = [data]
         return httpx.Response(200, json=RESPONSE | {"data": data, "success": True, "group_by": "day", "total": {}})
@@ -205,6 +207,9 @@ def test_every_method_takes_the_options(world: World) -> None:
         lambda: client.requests.list(limit=5, **options),
         lambda: client.requests.retrieve("req_1", **options),
         lambda: client.usage.retrieve(group_by="key", **options),
+        lambda: client.capture.retrieve(**options),
+        lambda: client.capture.update(days=7, **options),
+        lambda: client.capture.delete(**options),
     ]
     for call in calls:
         world.run(call)
@@ -536,6 +541,12 @@ def test_keys_the_log_and_usage(world: World, real: Any) -> None:
     assert [row.group for row in usage.data] == [str(made.id)]
     assert usage.total.output_tokens == whole.output_tokens and usage.total.cost_nano_usd == whole.cost_nano_usd
     assert world.run(lambda: real.api_keys.delete(made.id)).success
+    assert world.run(lambda: real.capture.update(days=7)).data.days == 7
+    raw = world.run(lambda: real.responses.with_raw_response.create(model="gpt-4o-mini", input="Keep this"))
+    kept = world.run(lambda: real.requests.retrieve(raw.headers["x-request-id"])).capture
+    assert "Keep this" in str(kept["input"]) and kept["output"]["status"] == "completed"
+    assert world.run(lambda: real.capture.delete()).success
+    assert world.run(lambda: real.capture.retrieve()).data.is_enabled is False
     with pytest.raises(ValueError, match="id of a request"):
         world.run(lambda: real.requests.retrieve(""))
 

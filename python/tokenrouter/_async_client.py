@@ -99,6 +99,10 @@ class AsyncTokenrouter:
         return resources.AsyncRequests(self)
 
     @property
+    def capture(self) -> resources.AsyncCapture:
+        return resources.AsyncCapture(self)
+
+    @property
     def usage(self) -> resources.AsyncUsageSums:
         return resources.AsyncUsageSums(self)
 

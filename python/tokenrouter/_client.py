@@ -99,6 +99,10 @@ class Tokenrouter:
         return resources.Requests(self)
 
     @property
+    def capture(self) -> resources.Capture:
+        return resources.Capture(self)
+
+    @property
     def usage(self) -> resources.UsageSums:
         return resources.UsageSums(self)
 

@@ -228,7 +228,8 @@ class ProviderKeyTest(Model):
 
 class RequestEntry(Model):
     """A request in the log. Tokens are counts, money is in billionths of a US dollar (`cost_nano_usd`), None where
-    it is not known; `cost_usd` is for reading. `decision` is there for one that is asked for by its id.
+    it is not known; `cost_usd` is for reading. `decision` is there for one that is asked for by its id, and so is `capture`
+    (`input` and `output`), where the workspace keeps prompts and answers.
     """
 
     id: str
@@ -253,6 +254,14 @@ class RequestEntry(Model):
     cost_nano_usd: int | None = None
     cost_usd: float | None = None
     decision: dict[str, Any] | None = None
+    capture: dict[str, Any] | None = None
+
+
+class CaptureSettings(Model):
+    """For how many `days` prompts and answers are kept; None: they are not."""
+
+    is_enabled: bool
+    days: int | None = None
 
 
 class UsageRow(Model):

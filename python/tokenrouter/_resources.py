@@ -12,6 +12,7 @@ from . import _calls as calls
 from ._base import NOT_GIVEN, Mode, NotGiven
 from ._models import (
     ApiKey,
+    CaptureSettings,
     Conversation,
     DataList,
     DataObject,
@@ -468,6 +469,24 @@ class Requests(Resource):
         """A request with its `decision`: attempts, warnings, rules, firewall hits, and the price."""
         made = calls.call("GET", calls.request_path(request_id), options)
         return self._client.send(made, calls.parser(RequestEntry))
+
+
+class Capture(Resource):
+    """Whether prompts and answers are kept beside the log of requests. All of it needs a key of scope `full`."""
+
+    def retrieve(self, **options: Unpack[RequestOptions]) -> DataObject[CaptureSettings]:
+        made = calls.call("GET", "/v1/capture", options)
+        return self._client.send(made, calls.parser(DataObject[CaptureSettings]))
+
+    def update(self, *, days: int, **options: Unpack[RequestOptions]) -> DataObject[CaptureSettings]:
+        """From now on prompts and answers are kept, each for so many days: 1 to 365."""
+        made = calls.call("PATCH", "/v1/capture", {"days": days, **options})
+        return self._client.send(made, calls.parser(DataObject[CaptureSettings]))
+
+    def delete(self, **options: Unpack[RequestOptions]) -> Deleted:
+        """Nothing more is kept, and what was is deleted."""
+        made = calls.call("DELETE", "/v1/capture", options)
+        return self._client.send(made, calls.parser(Deleted))
 
 
 class UsageSums(Resource):

@@ -22,6 +22,8 @@ pub(crate) struct Caller {
     pub rules: Arc<WorkspaceRules>,
     /// With whose keys its requests go out, and to which models.
     pub accounts: Arc<Accounts>,
+    /// Prompts and answers are kept.
+    pub captures: bool,
     /// How long it will wait for the end of the answer.
     pub time_limit: Option<Duration>,
     /// What the key may use.
@@ -56,6 +58,7 @@ impl Caller {
             key_id: key.key_id,
             rules: Arc::clone(snapshot.rules(key.workspace_id)),
             accounts: Arc::clone(snapshot.accounts(key.workspace_id)),
+            captures: snapshot.captures(key.workspace_id),
             time_limit: None,
             models: snapshot.models(key.key_id),
             limits: key.restrictions.limits,

@@ -4,7 +4,7 @@ use crate::clock::iso8601;
 use crate::pipeline::{considered_json, usd};
 use serde_json::{Value, json};
 use tokenrouter_routing::ModelInfo;
-use tokenrouter_store::{LedgerEntry, UsageRow};
+use tokenrouter_store::{Capture, LedgerEntry, UsageRow};
 
 /// A request, without the decision.
 #[must_use]
@@ -65,6 +65,21 @@ pub fn abilities_json(model: &ModelInfo) -> Value {
 
 fn three_places(ability: f32) -> f64 {
     (f64::from(ability) * 1e3).round() / 1e3
+}
+
+/// With the decision, and with the prompt and the answer, where the workspace has them kept.
+///
+/// # Errors
+/// When what is stored is not JSON.
+pub fn captured_request_json(entry: &LedgerEntry, capture: Option<&Capture>) -> serde_json::Result<Value> {
+    let mut request = whole_request_json(entry)?;
+    request["capture"] = Value::Null;
+    if let Some(Capture { input, output }) = capture {
+        let read = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes);
+        let output = output.as_deref().map(read).transpose()?;
+        request["capture"] = json!({ "input": read(input)?, "output": output });
+    }
+    Ok(request)
 }
 
 #[must_use]

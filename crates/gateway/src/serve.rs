@@ -2,6 +2,7 @@
 //! is waited for too. What is cut when the time is over is told so, and recorded: **the store is closed last.**
 
 use crate::app::App;
+use crate::clock::now_ms;
 use crate::connections;
 use crate::http::{Surface, router};
 use crate::pipeline::background::Stop;
@@ -146,6 +147,7 @@ async fn until_idle(app: &App, connections: &mut JoinSet<()>) {
 
 async fn watch(app: Arc<App>) {
     let mut forgiven = Instant::now();
+    let mut expired: Option<Instant> = None;
     loop {
         tokio::time::sleep(WATCH).await;
         if let Err(error) = app.store.recover().await {
@@ -154,6 +156,12 @@ async fn watch(app: Arc<App>) {
         if forgiven.elapsed() >= MINUTE {
             forgiven = Instant::now();
             app.learned.forgive();
+        }
+        if app.snapshot.load().captures_any() && expired.is_none_or(|at| at.elapsed() >= MINUTE) {
+            expired = Some(Instant::now());
+            if let Err(error) = app.store.expire_captures(now_ms()).await {
+                tracing::error!(%error, "prompts and answers whose time is over could not be deleted");
+            }
         }
         if let Err(error) = app.snapshot.refresh_if_changed(&app.store).await {
             tracing::error!(%error, "keys and rules could not be looked up; the last known ones stay in force");

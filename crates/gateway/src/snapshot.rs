@@ -2,7 +2,7 @@
 
 use crate::accounts::{Accounts, Providers, Useless};
 use arc_swap::ArcSwap;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 use tokenrouter_firewall as firewall;
@@ -38,6 +38,8 @@ pub(crate) struct Snapshot {
     /// Of workspaces that have some.
     limits: HashMap<i64, UsageLimits>,
     gateways_accounts: Arc<Accounts>,
+    /// Workspaces whose prompts and answers are kept.
+    capturing: HashSet<i64>,
     /// Provider keys that cannot be used.
     pub useless_keys: Vec<Useless>,
 }
@@ -84,6 +86,7 @@ impl Snapshot {
             limits,
             gateways_accounts: Arc::new(Accounts::of_the_gateway(providers)),
             useless_keys,
+            capturing: rows.capture_days.into_iter().map(|(workspace_id, _)| workspace_id).collect(),
         })
     }
 
@@ -99,6 +102,15 @@ impl Snapshot {
     /// What all keys of a workspace may do together.
     pub fn limits(&self, workspace_id: i64) -> UsageLimits {
         self.limits.get(&workspace_id).copied().unwrap_or_default()
+    }
+
+    pub fn captures(&self, workspace_id: i64) -> bool {
+        self.capturing.contains(&workspace_id)
+    }
+
+    /// Whether any workspace does.
+    pub fn captures_any(&self) -> bool {
+        !self.capturing.is_empty()
     }
 
     pub fn accounts(&self, workspace_id: i64) -> &Arc<Accounts> {

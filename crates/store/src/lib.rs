@@ -11,6 +11,7 @@
 //!   its own alone.
 //! - **A failing database gives errors, never a hang and never a panic**; when it recovers, so do we.
 
+mod captures;
 mod conversations;
 mod error;
 mod feedback;
@@ -23,6 +24,7 @@ mod sqlite;
 mod store;
 mod url;
 
+pub use captures::Capture;
 pub use conversations::{ConversationItem, ConversationRow, ConversationTurn, ItemOrder, ItemPage};
 pub use error::{Result, StoreError};
 pub use feedback::{FeedbackRow, FeedbackSum};

@@ -112,4 +112,6 @@ pub struct Snapshot {
     /// Of all workspaces, oldest first.
     pub provider_keys: Vec<ProviderKeyRow>,
     pub workspaces: Vec<WorkspaceRow>,
+    /// The workspaces that capture prompts and answers, and for how many days they keep them.
+    pub capture_days: Vec<(i64, u32)>,
 }

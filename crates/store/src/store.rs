@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::captures::Capture;
 use crate::conversations::{ConversationItem, ConversationRow, ConversationTurn, ItemPage};
 use crate::error::{Result, StoreError};
 use crate::feedback::{FeedbackRow, FeedbackSum};
@@ -13,8 +14,8 @@ use crate::rules::{
     FirewallRulePatch, FirewallRuleRow, NewFirewallRule, NewRoutingRule, RoutingRulePatch, RoutingRuleRow, Snapshot,
 };
 use crate::sqlite::{
-    Database, api_keys, bootstrap, conversations, feedback, firewall_rules, ledger, migrations, provider_keys,
-    responses, routing_rules, snapshot, workspaces,
+    Database, api_keys, bootstrap, captures, conversations, feedback, firewall_rules, ledger, migrations,
+    provider_keys, responses, routing_rules, snapshot, workspaces,
 };
 use crate::url::DatabaseUrl;
 
@@ -355,6 +356,37 @@ impl Store {
         turn: ConversationTurn,
     ) -> impl Future<Output = Result<()>> + Send + use<> {
         self.database.record(entry, response, Some(turn))
+    }
+
+    /// The same, with or without a turn, and with the prompt and the answer of a workspace that captures.
+    pub fn record_captured(
+        &self,
+        entry: LedgerEntry,
+        response: Option<StoredResponse>,
+        turn: Option<ConversationTurn>,
+        capture: Option<Capture>,
+    ) -> impl Future<Output = Result<()>> + Send + use<> {
+        self.database.record_captured(entry, response, turn, capture)
+    }
+
+    pub async fn get_capture(&self, workspace_id: i64, request_id: &str) -> Result<Option<Capture>> {
+        let request_id = request_id.to_owned();
+        self.database.read(move |db| captures::get(db, workspace_id, &request_id)).await
+    }
+
+    /// For how many days the workspace keeps prompts and answers; `None`: it captures none.
+    pub async fn capture_days(&self, workspace_id: i64) -> Result<Option<u32>> {
+        self.database.read(move |db| captures::days(db, workspace_id)).await
+    }
+
+    /// From now on; without days nothing more is captured, and what was is deleted.
+    pub async fn set_capture_days(&self, workspace_id: i64, days: Option<u32>) -> Result<()> {
+        self.database.write(move |db| Ok(captures::set_days(db, workspace_id, days)?)).await
+    }
+
+    /// Deletes the prompts and answers that are older than their workspaces keep them; gives how many those were.
+    pub async fn expire_captures(&self, now_ms: i64) -> Result<usize> {
+        self.database.write(move |db| Ok(captures::expire(db, now_ms)?)).await
     }
 
     /// Stores a response that is not finished, or how far it is by now. [`Store::record`] with the same id

@@ -2,6 +2,7 @@
 
 mod api_keys;
 mod body;
+mod capture;
 mod chat_completions;
 mod conversations;
 mod csv;
@@ -102,6 +103,9 @@ fn managing() -> Operations {
         .patch("/v1/provider-keys/{id}", provider_keys::update_provider_key)
         .delete("/v1/provider-keys/{id}", provider_keys::delete_provider_key)
         .post("/v1/provider-keys/{id}/test", provider_keys::test_provider_key)
+        .get("/v1/capture", capture::get_capture)
+        .patch("/v1/capture", capture::update_capture)
+        .delete("/v1/capture", capture::delete_capture)
         .get("/v1/requests", requests::list_requests)
         .get("/v1/requests/{id}", requests::get_request)
         .get("/v1/usage", usage::get_usage)

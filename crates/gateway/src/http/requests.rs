@@ -1,4 +1,5 @@
-//! `/v1/requests`: what every request of the workspace did and cost. No prompt and no answer is here.
+//! `/v1/requests`: what every request of the workspace did and cost. No prompt and no answer is here, unless the
+//! workspace captures them.
 
 use super::csv;
 use super::extract::Path;
@@ -6,7 +7,7 @@ use super::request_filter::Report;
 use crate::app::App;
 use crate::auth::{Admin, Caller};
 use crate::error::{ApiError, ApiResult};
-use crate::report::{request_json, whole_request_json};
+use crate::report::{captured_request_json, request_json, whole_request_json};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -91,7 +92,9 @@ pub(super) async fn get_request(
     Path(id): Path<String>,
 ) -> ApiResult<Json<Value>> {
     let entry = app.store.get_request(caller.workspace_id, &id).await?;
-    whole(&entry.ok_or_else(|| ApiError::not_found("such request"))?)
+    let entry = entry.ok_or_else(|| ApiError::not_found("such request"))?;
+    let capture = app.store.get_capture(caller.workspace_id, &id).await?;
+    captured_request_json(&entry, capture.as_ref()).map(Json).map_err(|e| ApiError::internal(&e))
 }
 
 /// How the response came about: the request that made it. A key that manages nothing is told of its own

@@ -18,7 +18,7 @@ use crate::error::{ApiError, ApiResult, Code};
 use crate::limits::{Amount, Permit};
 use crate::metrics::Hit;
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -26,7 +26,7 @@ use tokenrouter_firewall::Tally;
 use tokenrouter_protocol::{FieldNames, Item, Object, ProviderError, Request, Response, new_ordered_id};
 use tokenrouter_providers::{AnswerChecks, Loss};
 use tokenrouter_routing::{LatencyView, Mode, Target};
-use tokenrouter_store::{ConversationTurn, LedgerEntry, StoredResponse};
+use tokenrouter_store::{Capture, ConversationTurn, LedgerEntry, StoredResponse};
 use tokenrouter_upstream::Failure;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +79,10 @@ pub(super) struct Record {
     /// What the conversation gets when the response is complete: its input, then its output.
     turn: Vec<Item>,
     input: Bytes,
+    /// The workspace keeps prompts and answers.
+    captures: bool,
+    /// What was asked, to be kept.
+    captured: Option<Bytes>,
     /// Held until what was used is counted.
     pub permit: Option<Permit>,
     /// With which the answer came.
@@ -125,6 +129,8 @@ impl Record {
             conversation_id: request.conversation.clone(),
             turn: Vec::new(),
             input: Bytes::new(),
+            captures: caller.captures,
+            captured: None,
             permit: None,
             account: None,
             limit_headers: Vec::new(),
@@ -148,10 +154,14 @@ impl Record {
 
     /// Keeps the request's own input items, as screened, for later turns.
     pub fn keep_input(&mut self, request: &Request, first_own: usize) {
+        let own = request.input.get(first_own..).unwrap_or_default();
+        if self.captures {
+            let asked = json!({ "instructions": request.instructions, "input": own, "tools": request.tools });
+            self.captured = Some(asked.to_string().into());
+        }
         if !self.store && self.lease.is_none() {
             return;
         }
-        let own = request.input.get(first_own..).unwrap_or_default();
         let mut items: Vec<Item> = own.to_vec();
         items.iter_mut().for_each(Item::ensure_id);
         if self.store {
@@ -301,16 +311,14 @@ impl Record {
         self.count_hits().await;
         let entry = self.entry(outcome, error);
         let input = std::mem::take(&mut self.input);
+        let capture = self.capture(body.clone());
         let stored = body.filter(|_| self.store).map(|body| self.stored(body, input));
         let turn = self.turn(outcome)?;
         self.remember(outcome);
         self.settled = true;
         self.measure(&entry);
         self.count();
-        let recorded = match turn {
-            Some(turn) => self.app.store.record_turn(entry, stored, turn).await,
-            None => self.app.store.record(entry, stored).await,
-        };
+        let recorded = self.app.store.record_captured(entry, stored, turn, capture).await;
         // Whoever reads the last event may send the next request at once.
         self.lease = None;
         recorded.map_err(ApiError::from)
@@ -323,6 +331,11 @@ impl Record {
             let usage = self.spending.spent().map(|spent| spent.usage).unwrap_or_default();
             self.app.recent.put(mark, recent::last_turn(&self.told.provider, &self.told.model, &usage));
         }
+    }
+
+    fn capture(&mut self, output: Option<Bytes>) -> Option<Capture> {
+        let input = self.captured.take()?;
+        Some(Capture { input, output: output.filter(|output| !output.is_empty()) })
     }
 
     /// Adds to the counts of the rules that matched, shadow rules among them.
@@ -411,7 +424,8 @@ impl Drop for Record {
             let entry = self.entry(Outcome::Cancelled, None);
             self.measure(&entry);
             // Queued here and now: whoever closes the store next finds it in the queue.
-            let recorded = self.app.store.record(entry, None);
+            let capture = self.capture(None);
+            let recorded = self.app.store.record_captured(entry, None, None, capture);
             if let Ok(runtime) = tokio::runtime::Handle::try_current() {
                 runtime.spawn(async move {
                     if let Err(error) = recorded.await {

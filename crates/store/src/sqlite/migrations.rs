@@ -30,6 +30,7 @@ const MIGRATIONS: &[Migration] = &[
         name: "0010_workspace_limits",
         sql: include_str!("../../../../migrations/sqlite/0010_workspace_limits.sql"),
     },
+    Migration { name: "0011_captures", sql: include_str!("../../../../migrations/sqlite/0011_captures.sql") },
 ];
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<()> {

@@ -6,6 +6,7 @@
 
 pub(crate) mod api_keys;
 pub(crate) mod bootstrap;
+pub(crate) mod captures;
 mod checkpointer;
 mod connection;
 pub(crate) mod conversations;
@@ -37,6 +38,7 @@ use self::readers::Readers;
 use self::spool::Spool;
 pub(crate) use self::spool::SpoolState;
 use self::writer::{RecordJob, Writer};
+use crate::captures::Capture;
 use crate::conversations::ConversationTurn;
 use crate::error::{Result, StoreError};
 use crate::ledger::{LedgerEntry, StoredResponse};
@@ -124,7 +126,18 @@ impl Database {
         response: Option<StoredResponse>,
         turn: Option<ConversationTurn>,
     ) -> impl Future<Output = Result<()>> + Send + use<> {
-        self.writer.record(RecordJob { entry, response, turn })
+        self.record_captured(entry, response, turn, None)
+    }
+
+    /// The same with the prompt and the answer, for a workspace that captures.
+    pub(crate) fn record_captured(
+        &self,
+        entry: LedgerEntry,
+        response: Option<StoredResponse>,
+        turn: Option<ConversationTurn>,
+        capture: Option<Capture>,
+    ) -> impl Future<Output = Result<()>> + Send + use<> {
+        self.writer.record(RecordJob { entry, response, turn, capture })
     }
 
     /// Writes what is queued, brings the WAL home and closes.

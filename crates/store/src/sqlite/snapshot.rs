@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Result};
 
-use super::{api_keys, firewall_rules, provider_keys, routing_rules, workspaces};
+use super::{api_keys, captures, firewall_rules, provider_keys, routing_rules, workspaces};
 use crate::keys::KeyRow;
 use crate::rules::Snapshot;
 
@@ -16,6 +16,7 @@ pub(crate) fn read(connection: &mut Connection) -> Result<Snapshot> {
         firewall_rules: firewall_rules::list_all(&transaction)?,
         provider_keys: provider_keys::list_all(&transaction)?,
         workspaces: workspaces::list(&transaction)?,
+        capture_days: captures::all_days(&transaction)?,
     })
 }
 

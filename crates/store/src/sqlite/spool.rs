@@ -16,6 +16,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
 use super::writer::{RecordJob, begin, insert};
+use crate::captures::Capture;
 use crate::conversations::{ConversationItem, ConversationTurn};
 use crate::error::{Result, StoreError};
 use crate::ledger::{LedgerEntry, StoredResponse};
@@ -245,6 +246,9 @@ struct Record {
     entry: LedgerEntry,
     response: Option<WrittenResponse>,
     turn: Option<WrittenTurn>,
+    /// Input and output.
+    #[serde(default)]
+    capture: Option<(String, Option<String>)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -291,7 +295,15 @@ impl Record {
                 items: items.collect::<Result<_>>()?,
             })
         });
-        Ok(Self { entry: job.entry.clone(), response: response.transpose()?, turn: turn.transpose()? })
+        let capture = job.capture.as_ref().map(|capture| {
+            Ok::<_, StoreError>((text(&capture.input)?, capture.output.as_ref().map(text).transpose()?))
+        });
+        Ok(Self {
+            entry: job.entry.clone(),
+            response: response.transpose()?,
+            turn: turn.transpose()?,
+            capture: capture.transpose()?,
+        })
     }
 }
 
@@ -310,7 +322,9 @@ impl From<Record> for RecordJob {
             conversation_id: turn.conversation_id,
             items: turn.items.into_iter().map(|(id, body)| ConversationItem { id, body: body.into() }).collect(),
         });
-        Self { entry: record.entry, response, turn }
+        let capture = record.capture;
+        let capture = capture.map(|(input, output)| Capture { input: input.into(), output: output.map(Bytes::from) });
+        Self { entry: record.entry, response, turn, capture }
     }
 }
 
@@ -378,7 +392,9 @@ mod tests {
             input: "[]".into(),
         });
         let items = vec![ConversationItem { id: format!("item_{request_id}"), body: "{}".into() }];
-        RecordJob { entry, response, turn: Some(ConversationTurn { conversation_id: "none".into(), items }) }
+        let turn = Some(ConversationTurn { conversation_id: "none".into(), items });
+        let capture = Some(Capture { input: "[]".into(), output: None });
+        RecordJob { entry, response, turn, capture }
     }
 
     fn open(folder: &TempDir, most_bytes: u64) -> (Connection, Spool) {

@@ -23,7 +23,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use super::checkpointer::Checkpointer;
 use super::gather::Gather;
 use super::spool::Spool;
-use super::{connection, conversations, ledger, responses};
+use super::{captures, connection, conversations, ledger, responses};
+use crate::captures::Capture;
 use crate::conversations::ConversationTurn;
 use crate::error::{Result, StoreError};
 use crate::ledger::{LedgerEntry, StoredResponse};
@@ -42,13 +43,15 @@ pub(super) struct RecordJob {
     pub entry: LedgerEntry,
     pub response: Option<StoredResponse>,
     pub turn: Option<ConversationTurn>,
+    pub capture: Option<Capture>,
 }
 
 impl RecordJob {
     fn units(&self) -> u32 {
         let response = self.response.as_ref().map_or(0, StoredResponse::weight);
         let turn = self.turn.as_ref().map_or(0, ConversationTurn::weight);
-        let units = 1 + (self.entry.weight() + response + turn) / UNIT_BYTES;
+        let capture = self.capture.as_ref().map_or(0, Capture::weight);
+        let units = 1 + (self.entry.weight() + response + turn + capture) / UNIT_BYTES;
         // A record heavier than the whole queue is let in alone.
         u32::try_from(units).unwrap_or(u32::MAX).min(QUEUE_UNITS)
     }
@@ -341,6 +344,9 @@ fn insert_batch(connection: &mut Connection, jobs: &mut UnboundedReceiver<Job>, 
             if let Some(turn) = &queued.job.turn {
                 conversations::add_turn(&transaction, queued.job.entry.workspace_id, turn)?;
             }
+            if let Some(capture) = &queued.job.capture {
+                captures::insert(&transaction, &queued.job.entry, capture)?;
+            }
             written += 1;
             if written == batch.records.len() {
                 batch.take_next(jobs);
@@ -366,6 +372,9 @@ pub(super) fn insert(connection: &Connection, job: &RecordJob) -> Result<()> {
     }
     if let Some(turn) = &job.turn {
         conversations::add_turn(connection, job.entry.workspace_id, turn)?;
+    }
+    if let Some(capture) = &job.capture {
+        captures::insert(connection, &job.entry, capture)?;
     }
     Ok(())
 }

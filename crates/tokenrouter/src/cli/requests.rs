@@ -5,7 +5,7 @@ use super::{Failure, SettingsArgs, find_workspace, open_store, table};
 use clap::Subcommand;
 use serde_json::Value;
 use std::time::Duration;
-use tokenrouter_gateway::report::{read_moment, request_json, whole_request_json};
+use tokenrouter_gateway::report::{captured_request_json, read_moment, request_json};
 use tokenrouter_store::{LedgerEntry, RequestFilter};
 
 /// How often the ledger is looked at for new entries.
@@ -135,7 +135,8 @@ pub(super) async fn run(command: RequestsCommand) -> Result<(), Failure> {
             let entry = found
                 .map_err(Failure::of)?
                 .ok_or_else(|| Failure::Other(format!("workspace {workspace} has no request `{id}`")))?;
-            let request: Value = whole_request_json(&entry).map_err(Failure::of)?;
+            let capture = store.get_capture(workspace_id, &entry.request_id).await.map_err(Failure::of)?;
+            let request: Value = captured_request_json(&entry, capture.as_ref()).map_err(Failure::of)?;
             output::line(format_args!("{request:#}"))
         }
         RequestsCommand::Tail { settings, workspace, json } => {
