@@ -46,11 +46,12 @@ def test_known_outcomes_are_measured_beside_what_needs_no_router(outcomes: Path,
     assert report["aiq_gain"]["low"] > 0, report["aiq_gain"]
     assert report["aiq_oracle"] >= report["aiq_router"]["value"] > report["aiq_mixture"]["value"] > report["aiq_chance"]
     assert [saving["percent"] for saving in report["savings"]] == [100, 98, 95]
+    assert report["aiq_forecast"]["value"] > report["aiq_chance"], "the gateway sees what is hard, and learned nothing"
     assert report["pair"]["seen"]["apgr"] > 0.6
     assert report["best_single"]["model"] == "dear"
     assert plot.read_text().startswith("<svg ") and "dear" in plot.read_text()
     text = run(*arguments)
-    for words in ("router above mixture", "best single model: dear", "cost saved at 98 %", "APGR", "CPT(80 %)", "oracle"):
+    for words in ("router above mixture", "gateway's forecast", "best single model: dear", "cost saved at 98 %", "APGR", "CPT(80 %)", "oracle"):
         assert words in text
     assert run(*arguments, "--json") == json.dumps(report, separators=(",", ":")) + "\n", "the same seed, the same figures"
 

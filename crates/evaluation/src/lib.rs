@@ -9,6 +9,7 @@
 
 mod curve;
 mod features;
+mod gateway;
 mod learn;
 mod outcomes;
 mod pair;

@@ -56,6 +56,7 @@ pub fn svg(report: &Report) -> String {
     let curves = [
         (&report.oracle, "#999999", "oracle"),
         (&report.mixture, "#d95f02", "best mixture"),
+        (&report.forecast, "#1b9e77", "gateway's forecast"),
         (&report.router, "#1b6ac9", "router"),
     ];
     for (place, (curve, colour, name)) in (0..).zip(curves) {

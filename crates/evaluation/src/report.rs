@@ -1,6 +1,7 @@
 //! The whole measurement: learned on one part, told of the other.
 
 use crate::curve::{Curve, Point};
+use crate::gateway::Gateway;
 use crate::learn::{Learner, Predictor, Settings};
 use crate::outcomes::{Outcome, Outcomes};
 use crate::pair::{PairReport, Tradeoff};
@@ -85,6 +86,10 @@ pub struct Report {
     /// A model by lot among the cheapest one, two, three and so on: what chance gives.
     pub chance: Vec<Point>,
     pub aiq_router: Interval,
+    /// By the gateway's own forecast, which learned nothing from these outcomes but the mean score of each model.
+    pub aiq_forecast: Interval,
+    /// What that is above the mixture.
+    pub forecast_gain: Interval,
     /// Of the best mixture of single models: their hull.
     pub aiq_mixture: Interval,
     pub aiq_chance: f64,
@@ -98,6 +103,7 @@ pub struct Report {
     /// How much the prompts are like those that were learned from, in the mean: 0 to 1.
     pub likeness: f64,
     pub router: Curve,
+    pub forecast: Curve,
     pub mixture: Curve,
     pub oracle: Curve,
 }
@@ -132,7 +138,9 @@ pub fn evaluate(outcomes: &Outcomes, options: &Options) -> Result<Report, Option
     let actual: Vec<Vec<f32>> =
         known.iter().map(|outcomes| outcomes.iter().map(|outcome| outcome.score).collect()).collect();
     let oracle = choices(&actual, &costs, &known);
-    let measured = Measured { router, single, oracle };
+    let gateway = Gateway::new(outcomes, &train, &pool);
+    let foreseen: Vec<Vec<f32>> = rows.iter().map(|row| gateway.predict(*row)).collect();
+    let measured = Measured { router, forecast: choices(&foreseen, &costs, &known), single, oracle };
     let pair = match &options.pair {
         Some((strong, weak)) => {
             Some(pair(outcomes, &learner, &predictor, (&train, &rows, &pool), options, (strong, weak))?)
@@ -212,6 +220,7 @@ fn choices(quality: &[Vec<f32>], costs: &[f64], known: &[Vec<Outcome>]) -> Vec<V
 /// What was had for each prompt: by each setting of the router, by each model, and by who knows the scores.
 struct Measured {
     router: Vec<Vec<Outcome>>,
+    forecast: Vec<Vec<Outcome>>,
     single: Vec<Vec<Outcome>>,
     oracle: Vec<Vec<Outcome>>,
 }
@@ -233,6 +242,7 @@ struct Figures {
     best: usize,
     mixture: Curve,
     router: Curve,
+    forecast: Curve,
     chance: Vec<Point>,
     range: (f64, f64),
 }
@@ -269,9 +279,12 @@ impl Measured {
         let low = singles.iter().map(|point| point.cost).fold(f64::INFINITY, f64::min);
         let high = singles.iter().map(|point| point.cost).fold(0.0, f64::max);
         let chance = chance(&singles);
+        let forecast: Vec<Point> = self.forecast.iter().map(|had| point(had, times)).collect();
+        let forecast = Curve::hull(&forecast);
         Figures {
             mixture: Curve::hull(&singles),
             router: Curve::hull(&router),
+            forecast,
             singles,
             best,
             chance,
@@ -297,6 +310,8 @@ impl Measured {
             best_single: models[figures.best].clone(),
             models,
             aiq_router: interval(&|f| f.aiq(&f.router)),
+            aiq_forecast: interval(&|f| f.aiq(&f.forecast)),
+            forecast_gain: interval(&|f| f.aiq(&f.forecast) - f.aiq(&f.mixture)),
             aiq_mixture: interval(&|f| f.aiq(&f.mixture)),
             aiq_chance: figures.aiq_chance(),
             aiq_oracle: figures.aiq(&oracle),
@@ -307,6 +322,7 @@ impl Measured {
             likeness: 0.0,
             chance: figures.chance,
             router: figures.router,
+            forecast: figures.forecast,
             mixture: figures.mixture,
             oracle,
         }

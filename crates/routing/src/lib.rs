@@ -24,6 +24,6 @@ pub use rules::{
 };
 pub use select::{
     Candidate, Decision, Filter, Filtered, LastTurn, LatencyTracker, LatencyView, Learned, Moved, Needs, Observed,
-    Pool, Request, Said, Scores, SelectError, Stay, Target, select,
+    Pool, Request, Said, Scores, SelectError, Stay, Target, quality, select,
 };
 pub use task::{Task, TaskGuess, TaskInput, recognise};

@@ -20,7 +20,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("tokenrouter-providers", &["tokenrouter-protocol"]),
     ("tokenrouter-store", &["tokenrouter-protocol"]),
     ("tokenrouter-simulator", &[]),
-    ("tokenrouter-evaluation", &[]),
+    ("tokenrouter-evaluation", &["tokenrouter-routing"]),
     ("tokenrouter-load", &[]),
     ("tokenrouter-upstream", &["tokenrouter-protocol", "tokenrouter-providers"]),
     (

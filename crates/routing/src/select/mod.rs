@@ -19,7 +19,7 @@ pub use filter::{Filter, Filtered};
 pub use latency::{LatencyTracker, LatencyView, Observed};
 pub use learned::{Learned, Said};
 pub use pool::{Candidate, Pool};
-pub use score::Scores;
+pub use score::{Scores, quality};
 
 use crate::{AllowedModels, Forecast, Mode, ModelInfo, Task};
 use std::sync::Arc;

@@ -74,8 +74,9 @@ fn sent_name(model: &ModelInfo, asked: Option<&str>) -> Arc<str> {
     alias.unwrap_or(&model.id).as_str().into()
 }
 
-/// How likely a model of this ability is to answer a prompt of this difficulty well.
-fn quality(ability: f32, difficulty: f32) -> f32 {
+/// How likely a model of this ability is to answer a prompt of this difficulty well, 0 to 1.
+#[must_use]
+pub fn quality(ability: f32, difficulty: f32) -> f32 {
     1.0 / (1.0 + (STEEPNESS * (difficulty - ability)).exp())
 }
 

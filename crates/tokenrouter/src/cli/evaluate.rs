@@ -116,6 +116,8 @@ fn write_text(out: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(out, "  router                {}", interval(&report.aiq_router))?;
     writeln!(out, "  best mixture          {}", interval(&report.aiq_mixture))?;
     writeln!(out, "  router above mixture  {}", interval(&report.aiq_gain))?;
+    writeln!(out, "  gateway's forecast    {}", interval(&report.aiq_forecast))?;
+    writeln!(out, "  forecast over mixture {}", interval(&report.forecast_gain))?;
     writeln!(out, "  router above chance   {}", interval(&report.aiq_above_chance))?;
     writeln!(out, "  chance                {:.4}", report.aiq_chance)?;
     writeln!(out, "  oracle                {:.4}", report.aiq_oracle)?;
