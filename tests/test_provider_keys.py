@@ -312,6 +312,8 @@ def test_a_master_key_that_is_not_the_one_is_told_at_the_start(
     ended = gp.run("serve", *database, environment=vault(versions))
     assert ended.returncode not in (0, 101) and told in ended.stderr, ended.stderr
     assert "5a5a" not in ended.stderr
+    looked = gp.run("doctor", *database[:4], environment=vault(versions))
+    assert looked.returncode not in (0, 101) and told in looked.stdout + looked.stderr, looked.stdout + looked.stderr
 
 
 def test_a_key_goes_to_no_other_host_than_it_was_given_for(

@@ -1,5 +1,6 @@
 //! Workspaces' own provider keys: made, tested and sealed anew, for the API and the command line alike.
 
+use crate::accounts::Useless;
 use crate::app::App;
 use crate::clock::{iso8601, now_ms};
 use crate::error::{ApiError, ApiResult, Code};
@@ -94,6 +95,17 @@ impl App {
         Ok(json!({
             "id": id, "ok": detail.is_none(), "outcome": outcome, "detail": detail, "latency_ms": latency_ms,
         }))
+    }
+
+    /// Why stored keys, of every workspace, cannot be used; empty where all can.
+    #[must_use]
+    pub fn provider_key_problems(&self) -> Vec<String> {
+        let snapshot = self.snapshot.load();
+        let told = snapshot.useless_keys.iter().map(|useless| {
+            let Useless { workspace_id, key_id, provider, problem } = useless;
+            format!("key {key_id} of workspace {workspace_id}, for {provider}: {problem}")
+        });
+        told.collect()
     }
 
     /// Seals every workspace's keys with the newest master key; gives how many were not.

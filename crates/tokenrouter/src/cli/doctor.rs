@@ -5,7 +5,7 @@ use super::output::{self, tell};
 use super::{Failure, SettingsArgs, open_store, table};
 use serde_json::json;
 use std::time::Duration;
-use tokenrouter_gateway::ProviderOptions;
+use tokenrouter_gateway::{App, ProviderOptions};
 use tokenrouter_providers::Kind;
 use tokenrouter_upstream::Endpoint;
 use tokio::net::TcpStream;
@@ -33,9 +33,13 @@ pub(super) async fn run(args: DoctorArgs) -> Result<(), Failure> {
     // Mistakes in the settings are told as every command tells them: all at once, each with its place.
     let settings = args.settings.load(None)?;
     let mut checks = vec![Check { what: "settings".to_owned(), good: true, detail: "no mistake".to_owned() }];
-    let database = match open_store(&settings).await {
-        Ok(store) => store.schema_version().await.map_err(|error| error.to_string()),
-        Err(Failure::Other(message)) => Err(message),
+    let (database, keys) = match open_store(&settings).await {
+        Ok(store) => {
+            let version = store.schema_version().await.map_err(|error| error.to_string());
+            let app = App::idle(store, settings.options.clone()).await;
+            (version, app.map(|app| app.provider_key_problems()).map_err(|error| error.to_string()))
+        }
+        Err(Failure::Other(message)) => (Err(message.clone()), Err(message)),
         Err(failure) => return Err(failure),
     };
     let (good, detail) = match database {
@@ -43,6 +47,12 @@ pub(super) async fn run(args: DoctorArgs) -> Result<(), Failure> {
         Err(message) => (false, message),
     };
     checks.push(Check { what: "database".to_owned(), good, detail });
+    let (good, detail) = match keys {
+        Ok(problems) if problems.is_empty() => (true, "all can be used".to_owned()),
+        Ok(problems) => (false, problems.join("; ")),
+        Err(message) => (false, message),
+    };
+    checks.push(Check { what: "workspaces' provider keys".to_owned(), good, detail });
     if settings.options.providers.is_empty() {
         tell!("no provider is set up: set OPENAI_API_KEY or the like, or add [[providers]] to the settings");
     }
