@@ -263,12 +263,13 @@ def test_reasoning_is_given_beside_the_answer(http: httpx.Client, model: str) ->
 
 
 def test_an_effort_of_reasoning_is_asked_for(http: httpx.Client, simulator: gp.Simulator, mark: str) -> None:
-    for model in ("openai/o3", MODELS["anthropic"], "deepseek/deepseek-reasoner"):
+    for model in ("openai/o3", MODELS["anthropic"], "deepseek/deepseek-reasoner", "mistral/magistral-medium-latest"):
         told = complete(http, model, says(mark), reasoning_effort="low")["tokenrouter"]
         lost = any("`reasoning_effort`" in warning["message"] for warning in told["warnings"])
-        assert lost is model.startswith("deepseek"), told
+        assert lost is model.startswith("mistral"), told
     sent = [request["body"] for request in simulator.requests(mark)]
     assert sent[0]["reasoning"]["effort"] == "low" and sent[1]["thinking"]["budget_tokens"] > 0
+    assert sent[2]["reasoning_effort"] == "low" and "reasoning_effort" not in sent[3]
 
 
 def test_functions_from_before_there_were_tools_go_round(http: httpx.Client) -> None:

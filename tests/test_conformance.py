@@ -38,9 +38,7 @@ EMULATED = {
     *((dialect, case) for dialect in DIALECTS for case in ("custom tool", "namespaces") if dialect != "openai"),
     ("deepseek", "structured output"),
     ("mistral", "reasoning"),
-    ("deepseek", "reasoning"),
     ("mistral", "reasoning round trip"),
-    ("deepseek", "reasoning round trip"),
     ("compatible", "reasoning round trip"),
 }
 

@@ -15,6 +15,9 @@ pub(crate) fn parse(provider: &str, request: &Value) -> Result<Prompt, String> {
             }
         }
     }
+    // DeepSeek's newer models think unless they are told not to; here they tell of it when they are asked how much.
+    let newer = provider == "deepseek" && (reasons(model) || model.contains("v4"));
+    let thinks = newer && request["thinking"]["type"] != "disabled";
     for message in messages {
         let role = message["role"].as_str().unwrap_or_default();
         let (text, images, files) = content(&message["content"]);
@@ -31,6 +34,9 @@ pub(crate) fn parse(provider: &str, request: &Value) -> Result<Prompt, String> {
             "developer" if provider != "openai" => return Err("unknown role developer".to_owned()),
             // Pictures alone, after the results of tools, belong to them.
             "user" if text.is_empty() && images + files > 0 && !prompt.tool_results.is_empty() => {}
+            "assistant" if thinks && message["tool_calls"].is_array() && !message["reasoning_content"].is_string() => {
+                return Err("The `reasoning_content` in the thinking mode must be passed back to the API.".to_owned());
+            }
             "user" | "assistant" | "system" | "developer" => prompt.message(role, text),
             other => return Err(format!("unknown role {other}")),
         }
@@ -53,9 +59,9 @@ pub(crate) fn parse(provider: &str, request: &Value) -> Result<Prompt, String> {
     }
     let limit = request["max_completion_tokens"].as_u64().or_else(|| request["max_tokens"].as_u64());
     prompt.max_tokens = limit.and_then(|n| usize::try_from(n).ok());
-    prompt.reasoning = reasons(model) && provider != "openai";
+    prompt.reasoning = reasons(model) && provider != "openai" || thinks && request["reasoning_effort"].is_string();
     if request["logprobs"] == true {
-        if provider == "deepseek" && prompt.reasoning {
+        if thinks {
             return Err(format!("{model} does not support logprobs"));
         }
         prompt.logprobs = Some(request["top_logprobs"].as_u64().unwrap_or(0));

@@ -1,6 +1,7 @@
 //! Our request as a chat.
 
 use crate::encode::{Context, EncodeError, to_json};
+use crate::envelope::{Opened, open};
 use crate::tools::{self, Choice};
 use crate::{Kind, media};
 use serde_json::{Map, Value, json};
@@ -10,7 +11,11 @@ pub(crate) fn encode(context: &mut Context, request: &Request) -> Result<Vec<u8>
     let kind = context.target.kind;
     let mut body = Map::new();
     body.insert("model".into(), context.target.model.into());
-    let mut messages = Messages::default();
+    // DeepSeek's models of this kind think unless they are told not to
+    // (<https://api-docs.deepseek.com/guides/thinking_mode>).
+    let effort = request.reasoning.as_ref().and_then(|reasoning| reasoning.effort.as_deref());
+    let thinks = kind == Kind::DeepSeek && context.target.reasoning && effort != Some("none");
+    let mut messages = Messages { thinks, ..Messages::default() };
     if let Some(instructions) = request.instructions.as_deref().filter(|text| !text.is_empty()) {
         messages.list.push(json!({"role": "system", "content": instructions}));
     }
@@ -63,10 +68,18 @@ pub(crate) fn encode(context: &mut Context, request: &Request) -> Result<Vec<u8>
             put("parallel_tool_calls", json!(request.parallel_tool_calls));
         }
     }
-    put("temperature", json!(request.temperature));
+    for (name, value) in [
+        ("temperature", request.temperature),
+        ("presence_penalty", request.presence_penalty),
+        ("frequency_penalty", request.frequency_penalty),
+    ] {
+        if thinks {
+            context.losses.add_if(value.is_some(), name, "DeepSeek takes none while it thinks");
+        } else {
+            put(name, json!(value));
+        }
+    }
     put("top_p", json!(request.top_p));
-    put("presence_penalty", json!(request.presence_penalty));
-    put("frequency_penalty", json!(request.frequency_penalty));
     put("max_tokens", json!(request.max_output_tokens));
     if !request.stop.is_empty() {
         put("stop", json!(request.stop));
@@ -83,16 +96,18 @@ pub(crate) fn encode(context: &mut Context, request: &Request) -> Result<Vec<u8>
             put("stream_options", json!({"include_usage": true}));
         }
     }
-    if let Some(effort) = request.reasoning.as_ref().and_then(|reasoning| reasoning.effort.as_deref()) {
-        if kind == Kind::OpenAiCompatible && context.target.reasoning {
-            put("reasoning_effort", effort.into());
-        } else {
-            context.losses.add("reasoning", "this provider's models reason or do not: it has no such field");
+    match effort {
+        None => {}
+        Some("none") if kind == Kind::DeepSeek && context.target.reasoning => {
+            put("thinking", json!({"type": "disabled"}));
         }
+        // DeepSeek makes of every word the nearest that it has.
+        Some(effort) if kind != Kind::Mistral && context.target.reasoning => put("reasoning_effort", effort.into()),
+        Some(_) => context.losses.add("reasoning", "this model reasons or does not: it has no such field"),
     }
     let top = request.top_logprobs.filter(|count| *count > 0);
-    // DeepSeek's reasoning models refuse it (<https://api-docs.deepseek.com/guides/reasoning_model>).
-    let tells = kind == Kind::OpenAiCompatible || kind == Kind::DeepSeek && !context.target.reasoning;
+    // While DeepSeek thinks it is refused (<https://api-docs.deepseek.com/guides/reasoning_model>).
+    let tells = kind == Kind::OpenAiCompatible || kind == Kind::DeepSeek && !thinks;
     if tells && (top.is_some() || request.wants_logprobs()) {
         put("logprobs", true.into());
         put("top_logprobs", json!(top));
@@ -156,6 +171,10 @@ struct Messages {
     list: Vec<Value>,
     /// What the results of tools hold that is no text, until the last of the results.
     beside: Vec<Value>,
+    /// DeepSeek wants what it thought before it called tools back with the calls, be it nothing.
+    thinks: bool,
+    /// What it thought in the turn under way.
+    thought: String,
 }
 
 impl Messages {
@@ -205,6 +224,10 @@ impl Messages {
         if !matches!(item, Item::FunctionCallOutput(_) | Item::Reference(_)) {
             self.put_what_stands_beside();
         }
+        if matches!(item, Item::FunctionCallOutput(_)) || matches!(item, Item::Message(m) if m.role != Role::Assistant)
+        {
+            self.thought.clear();
+        }
         match item {
             Item::Message(message) if message.role == Role::Assistant => {
                 let text = assistant_text(message);
@@ -234,6 +257,11 @@ impl Messages {
                     },
                     None => self.list.push(json!({"role": "assistant", "content": null, "tool_calls": [call]})),
                 }
+                if let Some(last) =
+                    self.list.last_mut().filter(|last| self.thinks && last["reasoning_content"].is_null())
+                {
+                    last["reasoning_content"] = std::mem::take(&mut self.thought).into();
+                }
             }
             Item::FunctionCallOutput(output) => {
                 let content = match &output.output {
@@ -242,6 +270,19 @@ impl Messages {
                 };
                 let id = context.translation.wire_call_id(&output.call_id);
                 self.list.push(json!({"role": "tool", "tool_call_id": id, "content": content}));
+            }
+            Item::Reasoning(reasoning) if self.thinks => {
+                let why = match reasoning.encrypted_content.as_deref().map(|sealed| open(sealed, context.target)) {
+                    // Without calls of tools it is passed over by the provider itself.
+                    Some(Opened::Native(_)) => {
+                        reasoning.content.iter().for_each(|text| self.thought.push_str(text));
+                        return Ok(());
+                    }
+                    Some(Opened::Foreign(why)) => why,
+                    Some(Opened::Bare) => "it was not made by this provider".to_owned(),
+                    None => "it has no `encrypted_content`".to_owned(),
+                };
+                context.losses.add(format_args!("input[{i}]"), format!("the reasoning was left out: {why}"));
             }
             Item::Reasoning(_) => {
                 context.losses.add(

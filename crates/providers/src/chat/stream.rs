@@ -1,7 +1,8 @@
 //! A streamed chat completion as our events.
 
+use crate::envelope::Sealed;
 use crate::failure::InlineError;
-use crate::{DecodeError, Translation, logprobs};
+use crate::{DecodeError, Kind, Translation, logprobs};
 use serde::Deserialize;
 use serde_json::Value;
 use tokenrouter_protocol::{Field, FinishReason, ItemEnd, ItemStart, ModelEvent, Usage, new_id};
@@ -15,6 +16,8 @@ pub(crate) struct Stream {
     reasoning: Option<u32>,
     /// Index of the call in the chunks, and its key.
     calls: Vec<(u64, u32)>,
+    /// What says whose the reasoning is, where it must be given back.
+    sealed: Option<String>,
     usage: Option<Usage>,
     finish: Option<FinishReason>,
     failed: bool,
@@ -52,6 +55,7 @@ impl Stream {
         }
         if !self.started {
             self.started = true;
+            self.sealed = (translation.kind() == Kind::DeepSeek).then(|| Sealed::new(translation).seal()).flatten();
             out.push(ModelEvent::Started { model: chunk["model"].as_str().map(str::to_owned) });
         }
         if let Some(usage) = usage(&chunk["usage"]).or_else(|| usage(&chunk["choices"][0]["usage"])) {
@@ -97,6 +101,13 @@ impl Stream {
         key
     }
 
+    fn close_reasoning(&mut self, incomplete: bool, out: &mut Vec<ModelEvent>) {
+        if let Some(key) = self.reasoning.take() {
+            let encrypted_content = self.sealed.clone();
+            out.push(ModelEvent::ItemDone { key, end: ItemEnd { incomplete, encrypted_content } });
+        }
+    }
+
     fn close(key: Option<u32>, incomplete: bool, out: &mut Vec<ModelEvent>) {
         if let Some(key) = key {
             out.push(ModelEvent::ItemDone { key, end: ItemEnd { incomplete, encrypted_content: None } });
@@ -120,7 +131,7 @@ impl Stream {
         if text.is_empty() && logprobs.is_empty() {
             return;
         }
-        Self::close(self.reasoning.take(), false, out);
+        self.close_reasoning(false, out);
         let key = match self.message {
             Some(key) => key,
             None => self.begin(ItemStart::Message, out),
@@ -140,7 +151,7 @@ impl Stream {
         let key = match self.calls.iter().find(|(known, _)| *known == index) {
             Some((_, key)) => *key,
             None => {
-                Self::close(self.reasoning.take(), false, out);
+                self.close_reasoning(false, out);
                 Self::close(self.message.take(), false, out);
                 let call_id = call["id"].as_str().filter(|id| !id.is_empty() && *id != "null");
                 let call_id = call_id.map_or_else(|| new_id("call"), str::to_owned);
@@ -165,7 +176,7 @@ impl Stream {
         }
         let Some(reason) = self.finish else { return Err(DecodeError::Truncated) };
         let cut = reason != FinishReason::Completed;
-        Self::close(self.reasoning.take(), cut, out);
+        self.close_reasoning(cut, out);
         Self::close(self.message.take(), cut, out);
         let last = self.calls.len().saturating_sub(1);
         for (i, (_, key)) in self.calls.drain(..).enumerate() {

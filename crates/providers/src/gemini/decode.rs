@@ -84,7 +84,8 @@ struct UsageMetadata {
 }
 
 impl UsageMetadata {
-    /// The prompt includes what came from a cache; thoughts stand outside the candidates.
+    /// The prompt includes what came from a cache; thoughts, and what tools of Google's gave, stand outside of it and
+    /// of the candidates (<https://ai.google.dev/api/generate-content#UsageMetadata>).
     fn normal(&self) -> Usage {
         let count = |n: Option<u64>| n.unwrap_or(0);
         let input = count(self.prompt_token_count).saturating_add(count(self.tool_use_prompt_token_count));
@@ -282,7 +283,8 @@ impl Stream {
     }
 }
 
-/// None if the model did not come to an end that an answer can have.
+/// None if the model did not come to an end that an answer can have. The words are those of
+/// <https://ai.google.dev/api/generate-content#FinishReason>, and of Vertex AI beside them.
 fn finish(reason: &str) -> Option<FinishReason> {
     Some(match reason {
         "STOP" => FinishReason::Completed,
@@ -302,10 +304,14 @@ fn finish(reason: &str) -> Option<FinishReason> {
     })
 }
 
-/// `MALFORMED_FUNCTION_CALL`, `OTHER` and the like: the model failed, and may do better another time.
-/// A missing signature is a mistake in what it was sent.
+/// `MALFORMED_FUNCTION_CALL`, `TOO_MANY_TOOL_CALLS`, `OTHER` and the like: the model failed, and may do better another
+/// time. A missing signature is a mistake in what it was sent; an account that is limited stays so.
 fn unfinished(reason: String, message: Option<String>) -> ProviderError {
-    let status = if reason == "MISSING_THOUGHT_SIGNATURE" { 400 } else { 500 };
+    let status = match reason.as_str() {
+        "MISSING_THOUGHT_SIGNATURE" => 400,
+        "PUP_LIMITED_DISABLED" => 403,
+        _ => 500,
+    };
     let message = message.unwrap_or_else(|| format!("the model ended with {reason}"));
     ProviderError { kind: reason.to_ascii_lowercase(), message, status }
 }

@@ -1,6 +1,6 @@
 //! Our request as Gemini's: generation, tools and what is lost. [`Turns`] has the conversation.
 
-use super::{is_third_generation, schema};
+use super::{is_third_generation, schema, takes_minimal};
 use crate::encode::{Context, EncodeError, to_json};
 use crate::tools::{self, Choice, Named};
 use serde_json::{Map, Value, json};
@@ -167,9 +167,9 @@ fn thinking(context: &mut Context, request: &Request, generation: &mut Map<Strin
             let level = match effort {
                 "none" => {
                     context.losses.add(lost, "this model always reasons: the least was asked for");
-                    if model.contains("pro") { "low" } else { "minimal" }
+                    if takes_minimal(model) { "minimal" } else { "low" }
                 }
-                "minimal" if model.contains("pro") => {
+                "minimal" if !takes_minimal(model) => {
                     context.losses.add(lost, "this model's least is `low`, which was sent");
                     "low"
                 }

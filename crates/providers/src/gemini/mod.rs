@@ -15,7 +15,8 @@ pub(crate) use encode::encode;
 use crate::encode::Target;
 use std::fmt::Write;
 
-/// Taken in place of a signature for a call that another model, or nobody, signed.
+/// Taken in place of a signature for a call that another model, or nobody, signed
+/// (<https://ai.google.dev/gemini-api/docs/thought-signatures>).
 const NO_SIGNATURE: &str = "skip_thought_signature_validator";
 
 /// Which part a signature in the envelope belongs to: the one that follows the reasoning item …
@@ -41,9 +42,20 @@ pub(crate) fn path(target: &Target) -> String {
 /// From the third generation on a model is told a level of thinking, not a number of tokens; its
 /// calls must come back with their signatures, and tools and a schema go together.
 fn is_third_generation(model: &str) -> bool {
-    let generation = model.strip_prefix("gemini-").unwrap_or_default();
-    let digits = generation.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
-    digits.parse::<u32>().is_ok_and(|number| number >= 3)
+    generation(model).is_some_and(|(major, _)| major >= 3)
+}
+
+/// Whether the least level of thinking is `minimal`: of Flash before 3.7 and of Flash-Lite; elsewhere it is `low`, and
+/// `minimal` is an error (<https://ai.google.dev/gemini-api/docs/generate-content/thinking>,
+/// <https://docs.cloud.google.com/vertex-ai/generative-ai/docs/thinking>).
+fn takes_minimal(model: &str) -> bool {
+    model.contains("flash-lite") || model.contains("flash") && generation(model).is_some_and(|it| it < (3, 7))
+}
+
+/// Major and minor of `gemini-3.8-flash`.
+fn generation(model: &str) -> Option<(u32, u32)> {
+    let mut numbers = model.strip_prefix("gemini-")?.split('-').next()?.split('.').map(str::parse::<u32>);
+    Some((numbers.next()?.ok()?, numbers.next().and_then(Result::ok).unwrap_or(0)))
 }
 
 #[cfg(test)]
@@ -86,6 +98,22 @@ mod path_tests {
             ("gemma-3-27b-it", false),
         ] {
             assert_eq!(is_third_generation(model), third, "{model}");
+        }
+    }
+
+    #[test]
+    fn the_least_level_of_thinking_is_told_by_the_models_name() {
+        for (model, minimal) in [
+            ("gemini-3-flash-preview", true),
+            ("gemini-3.6-flash", true),
+            ("gemini-3.7-flash", false),
+            ("gemini-3.8-flash", false),
+            ("gemini-3.9-flash-lite", true),
+            ("gemini-3.1-pro-preview", false),
+            ("gemini-4-argon", false),
+            ("gemini-4-flash", false),
+        ] {
+            assert_eq!(takes_minimal(model), minimal, "{model}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A JSON Schema in the keywords that Gemini takes.
 //!
 //! `responseJsonSchema` and `parametersJsonSchema` refuse keywords outside a list, and a `$ref` that
-//! has company. What can be said in other words is; what cannot is named, for a warning. The caller
+//! has company but for keywords with a `$` (<https://ai.google.dev/api/generate-content#GenerationConfig>). What can be said in other words is; what cannot is named, for a warning. The caller
 //! goes on seeing the schema as it was given.
 
 use crate::encode::leave_out;

@@ -238,6 +238,8 @@ fn an_effort_is_a_budget_or_a_level_by_the_models_generation() {
         (NEW, "none", json!({"thinkingLevel": "MINIMAL"}), true),
         ("gemini-3.1-pro-preview", "minimal", json!({"thinkingLevel": "LOW"}), true),
         (NEW, "xhigh", json!({"thinkingLevel": "HIGH"}), true),
+        ("gemini-3.8-flash", "minimal", json!({"thinkingLevel": "LOW"}), true),
+        ("gemini-4-argon", "none", json!({"thinkingLevel": "LOW"}), true),
     ];
     for (model, effort, wanted, lost) in cases {
         let encoded = encoded(model, json!({"input": "x", "reasoning": {"effort": effort}}));
@@ -406,7 +408,13 @@ fn trap_15_stops_that_are_no_clean_ends() {
     }
     let blocked = json!({"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 4}});
     assert_eq!(finish(&plain(&blocked)), FinishReason::ContentFilter);
-    for (reason, status) in [("MALFORMED_FUNCTION_CALL", 500), ("OTHER", 500), ("MISSING_THOUGHT_SIGNATURE", 400)] {
+    for (reason, status) in [
+        ("MALFORMED_FUNCTION_CALL", 500),
+        ("TOO_MANY_TOOL_CALLS", 500),
+        ("OTHER", 500),
+        ("MISSING_THOUGHT_SIGNATURE", 400),
+        ("PUP_LIMITED_DISABLED", 403),
+    ] {
         let events = plain(&chunk(json!([]), Some(reason)));
         let Some(ModelEvent::Failed(error)) = events.last() else { panic!("{reason} is no end of an answer") };
         assert_eq!((error.status, error.kind.as_str()), (status, reason.to_ascii_lowercase().as_str()));
