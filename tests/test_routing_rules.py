@@ -367,3 +367,47 @@ def test_models_that_cannot_do_what_is_needed_are_no_candidates(api: httpx.Clien
     # Some 500,000 tokens.
     assert (long := candidates("word " * 400_000))
     assert "gpt-4o" not in long
+
+
+def route(api: httpx.Client, text: str, **body: Any) -> dict[str, Any]:
+    answer = api.post("/v1/route", json={"model": "auto", "input": text} | body)
+    assert answer.status_code == 200, answer.text
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+def test_a_rule_on_a_task_fires_where_the_router_is_sure_of_it(api: httpx.Client) -> None:
+    tasks = ["coding", "chat", "translation", "qa", "writing"]
+    ids = {task: create(api, {"task": task}) for task in tasks}
+    sure = [
+        ("coding", "Write a Python function that reverses a list."),
+        ("chat", "hi, how are you today?"),
+        ("translation", "Übersetze ins Englische: Wo ist der Bahnhof?"),
+    ]
+    for task, text in sure:
+        told = route(api, text)
+        assert (told["task"], told["routing_rules"]) == (task, [ids[task]]), text
+        assert 0.8 <= told["task_confidence"] <= 1, text
+    unsure = route(api, "xqzt 7 vbn")
+    assert unsure["task_confidence"] < 0.8 and unsure["routing_rules"] == []
+    given = route(api, "hi, how are you today?", metadata={"task": "writing"})
+    assert (given["task"], given["task_confidence"], given["routing_rules"]) == ("writing", None, [ids["writing"]])
+
+
+def test_a_task_that_the_caller_tells_is_what_the_choice_goes_by(api: httpx.Client) -> None:
+    text = "hi, how are you today?"
+    assert route(api, text)["difficulty"] < route(api, text, metadata={"task": "Reasoning"})["difficulty"]
+
+
+def test_instructions_and_the_turn_before_tell_the_task_too(api: httpx.Client) -> None:
+    system = "You are a translation engine. Translate the text of the user into German and output nothing else."
+    text = "The train leaves at nine from platform two."
+    assert route(api, text, instructions=system)["task"] == "translation"
+    turns = [{"role": "system", "content": system}, {"role": "user", "content": text}]
+    assert route(api, text, input=turns)["task"] == "translation"
+    before = [
+        {"role": "user", "content": "Translate to Spanish: where is the station?"},
+        {"role": "assistant", "content": "¿Dónde está la estación?"},
+        {"role": "user", "content": "and this: see you tomorrow"},
+    ]
+    assert route(api, text, input=before)["task"] == "translation"

@@ -11,10 +11,19 @@ use tokenrouter_protocol::{ModelEvent, Request};
 use tokenrouter_providers::{
     Kind, StreamDecoder, Target, Translation, check_schema, decode_error, decode_response, encode,
 };
+use tokenrouter_routing::{TaskInput, recognise};
 use tokenrouter_upstream::sse::SseDecoder;
 
 fn target(kind: Kind, stream: bool) -> Target<'static> {
-    Target { kind, provider: "p", model: "gemini-3.5-flash", max_output_tokens: Some(1_024), reasoning: true, stream }
+    Target {
+        kind,
+        provider: "p",
+        account: None,
+        model: "gemini-3.5-flash",
+        max_output_tokens: Some(1_024),
+        reasoning: true,
+        stream,
+    }
 }
 
 /// A request of ours is read or refused by name, and what is read is written for every provider as JSON, or
@@ -49,6 +58,16 @@ pub fn schema(bytes: &[u8]) {
     if let Ok(schema) = serde_json::from_str(schema) {
         let _ = check_schema(&schema, text);
     }
+}
+
+/// Any text, the first line as the instructions, has a task, with a confidence that is a share.
+pub fn task(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let (instructions, last_user) = text.split_once('\n').unwrap_or(("", &text));
+    let input = TaskInput { last_user, instructions, before: instructions, ..TaskInput::default() };
+    let guess = recognise(&input);
+    assert!((0.0..=1.0).contains(&guess.confidence), "{guess:?}");
+    assert_eq!(guess, recognise(&input), "the same again");
 }
 
 fn is_end(event: &ModelEvent) -> bool {

@@ -117,3 +117,11 @@ fn a_text_is_held_against_any_schema() {
     ];
     drive(tokenrouter_fuzz::schema, &files.map(|text| text.as_bytes().to_vec()));
 }
+
+#[test]
+fn any_text_has_a_task() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/tasks/test.jsonl");
+    let prompts = std::fs::read_to_string(path).unwrap();
+    let files: Vec<Vec<u8>> = prompts.lines().map(|line| line.as_bytes().to_vec()).collect();
+    drive(tokenrouter_fuzz::task, &files);
+}

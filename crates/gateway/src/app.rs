@@ -68,6 +68,8 @@ pub struct Options {
     pub max_answer_bytes: usize,
     /// How many targets one request may try.
     pub max_attempts: usize,
+    /// From which confidence on, 0 to 1, a recognised task counts for routing rules.
+    pub task_confidence: f32,
     /// How many responses may run in the background at once.
     pub max_background: usize,
     /// How many requests may be under way at once, streams until their end.
@@ -106,6 +108,7 @@ pub struct App {
     pub(crate) sessions: Sessions,
     pub(crate) max_body_bytes: usize,
     pub(crate) max_attempts: usize,
+    pub(crate) task_confidence: f32,
     pub(crate) connections: connections::Limits,
     pub(crate) drain: Duration,
     pub(crate) total_time: Duration,
@@ -184,6 +187,7 @@ impl App {
             sessions: Sessions::default(),
             max_body_bytes: options.max_body_bytes,
             max_attempts: options.max_attempts.max(1),
+            task_confidence: options.task_confidence,
             connections: connections::Limits { header_timeout: options.time.header, write_timeout: options.time.write },
             drain: options.time.drain,
             total_time: options.time.total,

@@ -26,4 +26,4 @@ pub use select::{
     Candidate, Decision, Filter, Filtered, LastTurn, LatencyTracker, LatencyView, Learned, Moved, Needs, Observed,
     Pool, Request, Said, Scores, SelectError, Stay, Target, quality, select,
 };
-pub use task::{Task, TaskGuess, TaskInput, recognise};
+pub use task::{Task, TaskGuess, TaskInput, features, recognise};

@@ -21,6 +21,7 @@ mod record;
 mod screen;
 mod spending;
 mod stream;
+mod task;
 mod told;
 mod walk;
 

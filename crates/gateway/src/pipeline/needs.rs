@@ -1,10 +1,11 @@
 //! What a request needs of a model, and how hard it is.
 
 use super::estimate::prompt_tokens;
+use super::task::text;
 use crate::error::ApiResult;
 use std::borrow::Cow;
 use tokenrouter_protocol::{Item, OutputValue, Part, Request, Role, TextFormat};
-use tokenrouter_routing::{self as routing, Effort, Forecast, Needs, Prompt, Task, TaskGuess, TaskInput};
+use tokenrouter_routing::{self as routing, Effort, Forecast, Needs, Prompt, Task, TaskInput};
 
 /// User turns before the last that are looked at.
 const TURNS_BEFORE: usize = 3;
@@ -16,8 +17,9 @@ const LOOKED_AT: usize = 4_096;
 /// A turn that is no longer goes on with what was asked for before, where that was harder.
 const SHORT: usize = 160;
 
-/// Of a request whose history is in front of it.
-pub(super) fn of(request: &Request, guess: TaskGuess) -> ApiResult<Needs> {
+/// Of a request whose history is in front of it. A task that the caller told beats what was recognised, and stays,
+/// whatever was asked for before.
+pub(super) fn of(request: &Request, recognised: Task, told: Option<Task>) -> ApiResult<Needs> {
     let mut found = Found::default();
     for item in &request.input {
         match item {
@@ -33,7 +35,7 @@ pub(super) fn of(request: &Request, guess: TaskGuess) -> ApiResult<Needs> {
     // what it can, and the caller is told.
     let wishes = tokenrouter_providers::is_in_messages_words(request);
     let input_tokens_estimate = prompt_tokens(request)? as u64;
-    let (task, forecast) = forecast(request, guess.task, input_tokens_estimate);
+    let (task, forecast) = forecast(request, told.unwrap_or(recognised), input_tokens_estimate);
     Ok(Needs {
         tools: !request.tools.is_empty(),
         images: found.images,
@@ -46,7 +48,7 @@ pub(super) fn of(request: &Request, guess: TaskGuess) -> ApiResult<Needs> {
                 .is_some_and(|r| r.effort.as_deref().is_some_and(|effort| effort != "none" && effort != "minimal")),
         input_tokens_estimate,
         max_output_tokens: request.max_output_tokens.filter(|_| !wishes),
-        task,
+        task: told.unwrap_or(task),
         forecast,
     })
 }
@@ -109,15 +111,7 @@ fn forecast(request: &Request, task: Task, input_tokens: u64) -> (Task, Forecast
 
 fn user_text(item: &Item) -> Option<Cow<'_, str>> {
     let Item::Message(message) = item else { return None };
-    if message.role != Role::User {
-        return None;
-    }
-    let mut texts = message.content.iter().filter_map(|part| match part {
-        Part::Text { text, .. } => Some(text.as_str()),
-        _ => None,
-    });
-    let first = texts.next()?;
-    Some(texts.fold(Cow::Borrowed(first), |joined, text| Cow::Owned(format!("{joined}\n{text}"))))
+    if message.role == Role::User { text(&message.content) } else { None }
 }
 
 fn effort(request: &Request) -> Effort {

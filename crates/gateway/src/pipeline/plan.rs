@@ -6,6 +6,7 @@ use super::field::Field;
 use super::history;
 use super::needs;
 use super::screen;
+use super::task;
 use super::told::{Source, Warning};
 use crate::accounts::Accounts;
 use crate::app::App;
@@ -16,31 +17,28 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Instant;
 use tokenrouter_firewall::{RuleSet, Tally};
-use tokenrouter_protocol::{Item, Object, Part, Request, Role, TextFormat};
+use tokenrouter_protocol::{Item, Object, Part, Request, Role};
 use tokenrouter_routing::{
     self as routing, AllowedModels, Decision, Forecast, LastTurn, Learned, Mode, ModelRequest, Pool, SelectError,
-    Target, Task, TaskGuess, TaskInput,
+    Target, Task, TaskGuess,
 };
 
 /// What the rules look at: the caller's own words, before any history is put in front of them.
 pub(super) struct Facts {
     user_texts: Vec<String>,
-    has_images: bool,
 }
 
 impl Facts {
     pub fn of(request: &Request) -> Self {
-        let mut facts = Self { user_texts: Vec::new(), has_images: false };
+        let mut facts = Self { user_texts: Vec::new() };
         for item in &request.input {
             let Item::Message(message) = item else { continue };
             if message.role != Role::User {
                 continue;
             }
             for part in &message.content {
-                match part {
-                    Part::Text { text, .. } => facts.user_texts.push(text.clone()),
-                    Part::Image { .. } => facts.has_images = true,
-                    _ => {}
+                if let Part::Text { text, .. } = part {
+                    facts.user_texts.push(text.clone());
                 }
             }
         }
@@ -112,6 +110,8 @@ impl<'a> Side<'a> {
 struct Chosen {
     mode: Mode,
     task: String,
+    /// None: the caller told the task.
+    task_confidence: Option<f32>,
     forecast: Forecast,
     ability_task: Task,
     rules: Vec<i64>,
@@ -146,15 +146,20 @@ fn consider(
     let mode = asked.mode.unwrap_or(Mode::Balance);
     let texts: Vec<&str> = facts.user_texts.iter().map(String::as_str).collect();
     let guess: OnceCell<TaskGuess> = OnceCell::new();
-    let guess_task = || *guess.get_or_init(|| recognise(request, facts));
-    let recognised = || guess_task().task.as_str();
+    let guess_task = || *guess.get_or_init(|| task::recognise(request));
+    let recognised = || {
+        let guess = guess_task();
+        (guess.confidence >= app.task_confidence).then(|| guess.task.as_str())
+    };
     let rule_facts = routing::Facts { input_text: &texts, metadata: &request.metadata, mode, task: &recognised };
     let rule_plan = side.rules.plan(&rule_facts);
     let guess = guess_task();
-    let task = match request.metadata.get("task").and_then(Value::as_str) {
-        Some(given) => given.to_owned(),
-        None => guess.task.as_str().to_owned(),
+    let (task, task_confidence) = match request.metadata.get("task").and_then(Value::as_str) {
+        Some(given) => (given.to_owned(), None),
+        None => (guess.task.as_str().to_owned(), Some(guess.confidence)),
     };
+    // A caller's own word that is no task of ours counts for rules; the choice goes by what was recognised.
+    let told_task = task_confidence.is_none().then(|| Task::parse(&task)).flatten();
     let (provider_by_rule, model_by_rule) = (rule_plan.provider.is_some(), rule_plan.model.is_some());
     // A rule's model may be written as any model string: `gpt-4o:cost`, `openai/gpt-4o`.
     let ruled_model = match &rule_plan.model {
@@ -184,7 +189,7 @@ fn consider(
         provider,
         model,
         mode,
-        needs: needs::of(request, guess)?,
+        needs: needs::of(request, guess.task, told_task)?,
         provider_by_rule,
         model_by_rule,
         allowed: Arc::clone(side.allowed),
@@ -204,7 +209,8 @@ fn consider(
     let origins = Origins { provider: provider_origin, model: model_origin };
     let (forecast, ability_task) = (select.needs.forecast, select.needs.task);
     let rules = rule_plan.matched;
-    Ok((Chosen { mode, task, forecast, ability_task, rules, warnings, origins, order_stands }, decision))
+    let chosen = Chosen { mode, task, task_confidence, forecast, ability_task, rules, warnings, origins, order_stands };
+    Ok((chosen, decision))
 }
 
 /// The model string, and what `router_mode`, `router_model` and `router_provider` change of it.
@@ -235,16 +241,6 @@ fn parse_model(pool: &Pool, model: Option<&str>, origin: Origin) -> ApiResult<Mo
 /// A mistake in a rule is its owner's, not the caller's: no field of the request is at fault.
 fn blame(code: Code, message: &str, set: &str, rule_id: i64) -> ApiError {
     ApiError::new(code, format!("routing rule {rule_id} sets the {set}: {message}"))
-}
-
-fn recognise(request: &Request, facts: &Facts) -> TaskGuess {
-    routing::recognise(&TaskInput {
-        last_user: facts.user_texts.last().map_or("", String::as_str),
-        instructions: request.instructions.as_deref().unwrap_or(""),
-        has_tools: !request.tools.is_empty(),
-        has_schema: !matches!(request.text.format, TextFormat::Text),
-        has_images: facts.has_images,
-    })
 }
 
 /// What English text comes to.
@@ -319,6 +315,7 @@ fn explained(
     tell("model", json!(best.map(|t| t.name.to_string())));
     tell("mode", json!(chosen.mode.as_str()));
     tell("task", json!(chosen.task));
+    tell("task_confidence", json!(chosen.task_confidence));
     tell("confidence", json!(decision.confidence));
     tell("routing_rules", json!(chosen.rules));
     tell("warnings", json!(warnings));

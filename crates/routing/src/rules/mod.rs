@@ -54,7 +54,8 @@ pub struct Facts<'a> {
     pub mode: Mode,
     /// The task that the router recognises; called at most once, only if a rule needs it and the
     /// metadata has none.
-    pub task: &'a dyn Fn() -> &'static str,
+    /// None where it is not sure enough: no task is met then.
+    pub task: &'a dyn Fn() -> Option<&'static str>,
 }
 
 /// What a rule set, and which.
@@ -150,22 +151,23 @@ fn set<T: Clone>(slot: &mut Option<Set<T>>, value: Option<&T>, rule_id: i64) {
 
 impl Rule {
     /// The cheap conditions first.
-    fn matches(&self, facts: &Facts<'_>, found: &Found, task: &OnceCell<String>) -> bool {
+    fn matches(&self, facts: &Facts<'_>, found: &Found, task: &OnceCell<Option<String>>) -> bool {
         let matcher = &self.matcher;
         let equal = |(key, value): &(String, Value)| facts.metadata.get(key).is_some_and(|has| same(has, value));
         matcher.mode.is_none_or(|mode| mode == facts.mode)
             && (self.any.is_empty() || self.any.iter().any(|needle| found.has(*needle)))
             && self.all.iter().all(|needle| found.has(*needle))
             && matcher.metadata_equals.iter().all(equal)
-            && (matcher.tasks.is_empty() || matcher.tasks.contains(task.get_or_init(|| task_of(facts))))
+            && (matcher.tasks.is_empty()
+                || task.get_or_init(|| task_of(facts)).as_ref().is_some_and(|task| matcher.tasks.contains(task)))
     }
 }
 
-/// `metadata.task` if the request has it, else what is recognised; in lower case.
-fn task_of(facts: &Facts<'_>) -> String {
+/// `metadata.task` if the request has it, else what is recognised, if that is sure enough; in lower case.
+fn task_of(facts: &Facts<'_>) -> Option<String> {
     match facts.metadata.get("task").and_then(as_text) {
-        Some(given) => given.trim().to_lowercase(),
-        None => (facts.task)().to_lowercase(),
+        Some(given) => Some(given.trim().to_lowercase()),
+        None => (facts.task)().map(str::to_lowercase),
     }
 }
 

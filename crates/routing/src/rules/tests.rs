@@ -17,7 +17,7 @@ fn matched(match_json: &Value, input: &[&str], metadata: &Value) -> bool {
 
 fn plan(rules: &RoutingRules, input: &[&str], metadata: &Value, mode: Mode) -> Plan {
     let metadata = metadata.as_object().unwrap();
-    rules.plan(&Facts { input_text: input, metadata, mode, task: &|| "coding" })
+    rules.plan(&Facts { input_text: input, metadata, mode, task: &|| Some("coding") })
 }
 
 #[test]
@@ -75,11 +75,23 @@ fn each_action_is_the_first_matching_rules_that_gives_it_and_all_warnings_are_ke
 }
 
 #[test]
+fn a_task_that_is_not_sure_enough_meets_no_rule() {
+    let rules = [spec(1, 0, json!({"task": ["coding", "qa"]}), json!({"set_mode": "cost"}))];
+    let rules = RoutingRules::compile(&rules).unwrap();
+    let plan = |metadata: Value| {
+        let metadata = metadata.as_object().unwrap();
+        rules.plan(&Facts { input_text: &["x"], metadata, mode: Mode::Cost, task: &|| None }).matched
+    };
+    assert_eq!(plan(json!({})), Vec::<i64>::new());
+    assert_eq!(plan(json!({"task": "Coding"})), [1]);
+}
+
+#[test]
 fn the_task_is_recognised_once_and_only_if_a_rule_asks_for_it() {
     let asked = std::cell::Cell::new(0);
     let recognise = || {
         asked.set(asked.get() + 1);
-        "coding"
+        Some("coding")
     };
     let ask = |rules: &RoutingRules, metadata: Value| {
         let metadata = metadata.as_object().unwrap().clone();
@@ -210,7 +222,7 @@ proptest! {
         }).collect();
         let compiled = RoutingRules::compile(&specs).unwrap();
         let texts: Vec<&str> = input.iter().map(String::as_str).collect();
-        let facts = Facts { input_text: &texts, metadata: metadata.as_object().unwrap(), mode, task: &|| task };
+        let facts = Facts { input_text: &texts, metadata: metadata.as_object().unwrap(), mode, task: &|| Some(task) };
         let plan = compiled.plan(&facts);
 
         specs.sort_by(|a, b| b.priority.cmp(&a.priority).then(a.id.cmp(&b.id)));

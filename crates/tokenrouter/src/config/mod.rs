@@ -134,6 +134,8 @@ fn settings(layers: &Layers, providers: Vec<ProviderOptions>, mistakes: &mut Vec
     };
     let health = health(&mut count);
     let spool_bytes = count("database", "spool_bytes", 0);
+    let task_confidence =
+        f32::from(u8::try_from(count("routing", "task_confidence_percent", 0)).unwrap_or(u8::MAX)) / 100.0;
     let bytes = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
     let options = Options {
         providers,
@@ -145,6 +147,7 @@ fn settings(layers: &Layers, providers: Vec<ProviderOptions>, mistakes: &mut Vec
         max_in_flight: bytes(count("server", "max_in_flight", 1)),
         max_waiting: bytes(count("server", "max_waiting", 0)),
         max_attempts: bytes(count("upstream", "max_attempts", 1)),
+        task_confidence,
         time,
         health,
         abilities: Vec::new(),

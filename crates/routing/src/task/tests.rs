@@ -1,0 +1,168 @@
+use super::*;
+use proptest::prelude::*;
+use serde_json::Value;
+use std::path::Path;
+
+fn guess(prompt: &str) -> TaskGuess {
+    recognise(&TaskInput { last_user: prompt, ..TaskInput::default() })
+}
+
+fn text<'a>(row: &'a Value, name: &str) -> &'a str {
+    row.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn of_row(row: &Value) -> TaskInput<'_> {
+    TaskInput { last_user: text(row, "prompt"), instructions: text(row, "instructions"), ..TaskInput::default() }
+}
+
+/// The prompts of a file in `data/tasks`.
+fn prompts(name: &str) -> Vec<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/tasks").join(name);
+    std::fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn prompts_are_taken_for_what_they_are() {
+    let cases = [
+        ("Write a story about a programmer who debugs Python code", Task::Writing),
+        ("Write a function that summarizes text", Task::Coding),
+        ("Summarize the differences between TCP and UDP", Task::Qa),
+        ("Summarize this article in three sentences: The council met on Monday.", Task::Summarization),
+        ("Translate to French: good morning, my friend", Task::Translation),
+        ("Classify the sentiment of this review: I loved it", Task::Classification),
+        ("Extract all e-mail addresses from the text below", Task::Extraction),
+        ("What is the capital of Australia?", Task::Qa),
+        ("Solve the equation 3x + 5 = 20", Task::Math),
+        ("hello!", Task::Chat),
+        ("Übersetze ins Englische: Guten Tag", Task::Translation),
+        ("总结以下文章", Task::Summarization),
+        ("fix this:\n```python\ndef f(x):\n    return x\n```", Task::Coding),
+    ];
+    for (prompt, task) in cases {
+        assert_eq!(guess(prompt).task, task, "{prompt}: {:?}", guess(prompt));
+    }
+}
+
+/// How many of the prompts are taken for what they are, and for how many a rule on their task would fire wrongly, at
+/// the default confidence. Both as shares.
+fn measure<'a>(rows: impl Iterator<Item = &'a Value>) -> (f64, f64) {
+    let (mut all, mut right, mut wrongly) = (0, 0, 0);
+    for row in rows {
+        let guess = recognise(&of_row(row));
+        let is_right = guess.task.as_str() == text(row, "task");
+        all += 1;
+        right += i32::from(is_right);
+        wrongly += i32::from(!is_right && guess.confidence >= 0.8);
+    }
+    (f64::from(right) / f64::from(all), f64::from(wrongly) / f64::from(all))
+}
+
+/// What the recogniser does on prompts that it was not trained on; `scripts/train_tasks.py --report` tells more.
+#[test]
+fn prompts_never_seen_are_taken_for_what_they_are() {
+    let rows: Vec<Value> = ["test.jsonl", "fresh.jsonl"].into_iter().flat_map(prompts).collect();
+    assert!(rows.len() >= 400);
+    let foreign = |row: &&Value| text(row, "lang") != "en";
+    let plain = |row: &&Value| row.get("trap").is_none();
+    let (right, wrongly) = measure(rows.iter());
+    assert!(right >= 0.79, "{right}");
+    assert!(wrongly < 0.05, "{wrongly}");
+    let (right, wrongly) = measure(rows.iter().filter(foreign));
+    assert!(right >= 0.80, "{right}");
+    assert!(wrongly < 0.05, "{wrongly}");
+    let (right, _) = measure(rows.iter().filter(plain));
+    assert!(right >= 0.82, "{right}");
+}
+
+#[test]
+fn no_prompt_that_is_kept_apart_is_trained_on() {
+    let normal = |row: &Value| {
+        let letters = text(row, "prompt").chars().filter(|c| c.is_alphanumeric());
+        letters.flat_map(char::to_lowercase).chain(text(row, "instructions").chars()).collect::<String>()
+    };
+    let trained: std::collections::HashSet<String> = ["prompts.jsonl", "short.jsonl", "wishes.jsonl"]
+        .into_iter()
+        .flat_map(prompts)
+        .map(|row| normal(&row))
+        .collect();
+    for row in ["test.jsonl", "fresh.jsonl"].into_iter().flat_map(prompts) {
+        assert!(!trained.contains(&normal(&row)), "{row}");
+        assert!(Task::ALL.iter().any(|task| task.as_str() == text(&row, "task")), "{row}");
+    }
+}
+
+/// The trainer reckons in floating point from what `features` gives it, the gateway in bytes: they must agree.
+#[test]
+fn chances_are_those_that_the_trainer_reckoned() {
+    let golden: Vec<Value> = serde_json::from_str(include_str!("../../data/tasks_golden.json")).unwrap();
+    assert!(golden.len() > 60);
+    for row in &golden {
+        if is_silent(text(row, "prompt")) && is_silent(text(row, "instructions")) {
+            continue;
+        }
+        let chances = chances(&of_row(row));
+        for (chance, reckoned) in chances.iter().zip(row["chances"].as_array().unwrap()) {
+            let apart = (f64::from(*chance) - reckoned.as_f64().unwrap()).abs();
+            assert!(apart < 0.001, "{row}: {chances:?}");
+        }
+    }
+}
+
+#[test]
+fn what_asks_for_nothing_is_not_sure() {
+    for prompt in ["", " \n", "\u{0}", "asdf qwer zxcv uiop", "ᚠᚢᚦᚨᚱᚲ ᚷᚹ", "}{)(*&^%$#@!", "0101101 88 1 93 4021"]
+    {
+        let guess = guess(prompt);
+        assert!(guess.confidence < 0.8, "{prompt:?}: {guess:?}");
+    }
+    assert_eq!(guess("").task, Task::Qa);
+}
+
+#[test]
+fn a_short_turn_goes_on_with_the_one_before() {
+    let before = "Translate to Spanish: where is the station?";
+    let alone = guess("and this: see you tomorrow");
+    let after = recognise(&TaskInput { last_user: "and this: see you tomorrow", before, ..TaskInput::default() });
+    assert_eq!(after.task, Task::Translation, "{after:?}, alone {alone:?}");
+    let thanks = recognise(&TaskInput { last_user: "thank you!", before, ..TaskInput::default() });
+    assert_eq!(thanks.task, Task::Chat, "{thanks:?}");
+}
+
+#[test]
+fn instructions_tell_what_is_done_with_the_users_text() {
+    let instructions = "You are a translation engine. Translate the user's text into German. Output nothing else.";
+    let last_user = "The train leaves at nine from platform two.";
+    assert_eq!(recognise(&TaskInput { last_user, instructions, ..TaskInput::default() }).task, Task::Translation);
+}
+
+#[test]
+fn a_schema_speaks_for_extraction() {
+    let input = TaskInput { last_user: "Ann, 34, from Leeds; Bo, 28, from York", ..TaskInput::default() };
+    let with = chances(&TaskInput { has_schema: true, ..input })[Task::Extraction as usize];
+    assert!(with > chances(&input)[Task::Extraction as usize]);
+}
+
+#[test]
+fn the_middle_of_a_long_prompt_is_not_read() {
+    let (head, tail) = ("word ".repeat(500), " and so on".repeat(200));
+    let one = guess(&format!("{head}{}{tail}", "x ".repeat(500)));
+    let other = guess(&format!("{head}{}{tail}", "1 + 1 = ".repeat(500)));
+    // Its length is seen, by powers of two.
+    assert_eq!(one.task, other.task);
+    let long = "é日本 ".repeat(200_000);
+    let input = TaskInput { last_user: &long, instructions: &long, before: &long, ..TaskInput::default() };
+    assert!((0.0..=1.0).contains(&recognise(&input).confidence));
+}
+
+proptest! {
+    #[test]
+    fn any_text_has_a_task(last_user: String, instructions: String, before: String, has_schema: bool, again in 1..400_usize) {
+        let last_user = last_user.repeat(again);
+        let input = TaskInput {
+            last_user: &last_user, instructions: &instructions, before: &before, has_schema, ..TaskInput::default()
+        };
+        let guess = recognise(&input);
+        prop_assert!((0.09..=1.0001).contains(&guess.confidence), "{:?}", guess);
+        prop_assert_eq!(guess, recognise(&input));
+    }
+}
