@@ -51,7 +51,7 @@ def errors(binary: Path) -> str:
         "`param` names the field that was wrong, as `input[0].content`; `provider` the provider that an error came "
         "from. The SDK raises an `APIError` with these as attributes, of a class by the status.\n\n"
         "The same error in other places:\n\n"
-        '- On `/v1/messages` it has Anthropic\'s shape, `{"type": "error", "error": {…}, "request_id": …}`, with '
+        '- On `/v1/messages`, and on `/v1/models` to Anthropic\'s clients, it has Anthropic\'s shape, `{"type": "error", "error": {…}, "request_id": …}`, with '
         "Anthropic's word for the status as `type`. In a stream it is the event `error`.\n"
         "- In a stream of `/v1/responses` that has begun it is `error` of the response in the event `response.failed`.\n"
         '- In a stream of `/v1/chat/completions` it is `data: {"error": {…}}`, and nothing comes after it.\n'
