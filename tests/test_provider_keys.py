@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import re
 import secrets
+import shlex
+import socket
 import sqlite3
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +22,7 @@ from errors import check_error
 
 Start = Callable[..., gp.Gateway]
 MASTER = {"MASTER_ONE": "5a" * 32, "MASTER_TWO": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="}
+RULE = {"name": "r", "action_json": {"add_warning": {"message": "w"}}}
 UPSTREAM = "[upstream]\nrefused_provider_ms = 0\nbreaker_min_requests = 10000\nretry_budget_floor = 10000\n"
 
 
@@ -41,7 +48,8 @@ def host() -> Iterator[gp.Simulator]:
 def own(host: gp.Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[gp.Gateway]:
     """A gateway with a master key, which has a key for openai; mistral is known and is at the simulator, too."""
     folder = tmp_path_factory.mktemp("own")
-    environment = vault("1=env:MASTER_ONE") | {"MISTRAL_BASE_URL": f"{host.url}/mistral/v1"}
+    elsewhere = {"MISTRAL_BASE_URL": f"{host.url}/mistral/v1", "OPENROUTER_BASE_URL": f"{host.url}/openrouter/v1"}
+    environment = vault("1=env:MASTER_ONE") | elsewhere
     running = gp.start_gateway(
         folder / "t.db", simulate=False, config=settings(host, folder), environment=environment
     )
@@ -237,11 +245,37 @@ def test_what_is_wrong_with_a_key_is_told_without_it(
     assert field in error["errors"] and "secret-of-mine" not in answer.text
 
 
-def test_a_provider_says_whether_it_takes_a_key(mine: httpx.Client) -> None:
+@pytest.mark.parametrize("provider", ["openai", "openrouter"])
+def test_a_provider_says_whether_it_takes_a_key(mine: httpx.Client, provider: str) -> None:
     for key, ok, outcome in ((new_key(), True, "ok"), ("sk-invalid", False, "auth_failed")):
-        made = add(mine, key=key)
+        made = add(mine, provider, key=key)
         tested = mine.post(f"/v1/provider-keys/{made['id']}/test").json()["data"]
         assert (tested["ok"], tested["outcome"]) == (ok, outcome), tested
+
+
+def test_a_provider_that_says_nothing_of_a_key_is_not_waited_for(start_gateway: Start, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        config = tmp_path / "silent.toml"
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+        config.write_text("[upstream]\ntotal_timeout_ms = 100\n" + gp.provider_settings("openai", "openai", url))
+        gateway = start_gateway(simulate=False, config=config, environment=vault("1=env:MASTER_ONE"))
+        with gateway.http() as api:
+            tested = api.post(f"/v1/provider-keys/{add(api)['id']}/test").json()["data"]
+    assert (tested["ok"], tested["outcome"]) == (False, "timed_out")
+
+
+def test_a_change_that_cannot_be_read_back_is_made_all_the_same(
+    start_gateway: Start, host: gp.Simulator, tmp_path: Path, mark: str
+) -> None:
+    config = settings(host, tmp_path)
+    gateway = start_gateway(simulate=False, config=config, environment=vault("1=env:MASTER_ONE"))
+    with gateway.http() as api, sqlite3.connect(gateway.database) as database:
+        database.execute("ALTER TABLE routing_rules RENAME TO away")
+        made = add(api)
+        database.execute("ALTER TABLE away RENAME TO routing_rules")
+        used = {"provider_key_id": made["id"]}
+        gp.until(lambda: used.items() <= ask(api, mark).json()["tokenrouter"]["attempts"][0].items(), "its use")
+    assert "a change is written, and does not count yet" in gateway.process.stderr
 
 
 def test_without_a_master_key_the_answer_says_what_to_set(api: httpx.Client) -> None:
@@ -316,6 +350,60 @@ def test_a_master_key_that_is_not_the_one_is_told_at_the_start(
     assert looked.returncode not in (0, 101) and told in looked.stdout + looked.stderr, looked.stdout + looked.stderr
 
 
+def test_a_key_that_stops_the_start_is_removed_as_the_hint_says(
+    start_gateway: Start, host: gp.Simulator, tmp_path: Path
+) -> None:
+    config = settings(host, tmp_path)
+    gateway = start_gateway(simulate=False, config=config, environment=vault("1=env:MASTER_ONE"))
+    name = "it's another"
+    assert gp.run("keys", "create", "--workspace", name, "--database", f"sqlite:{gateway.database}").returncode == 0
+    added = command(gateway, config, "1=env:MASTER_ONE", "add", "openai", "--workspace", name, "--key", "env:SIMULATED_KEY")
+    assert added.returncode == 0, added.stderr
+    assert gateway.stop() == 0
+    start = ("serve", "--database", f"sqlite:{gateway.database}", "--config", str(config), "--listen", "127.0.0.1:0")
+    ended = gp.run(*start, environment=vault(""))
+    assert f"of workspace {name}, for openai" in ended.stderr
+    hint = re.search("`tokenrouter providers (remove [^`]+)`", ended.stderr)
+    assert hint, ended.stderr
+    removed = command(gateway, config, "1=env:GONE", *shlex.split(hint.group(1)))
+    assert removed.returncode == 0, removed.stderr
+    start_gateway(simulate=False, config=config, environment=vault(""), database=gateway.database)
+
+
+def test_a_gateway_keeps_the_keys_that_it_has_opened_when_another_one_rotates(
+    start_gateway: Start, host: gp.Simulator, tmp_path: Path, mark: str
+) -> None:
+    config = settings(host, tmp_path)
+    gateway = start_gateway(simulate=False, config=config, environment=vault("1=env:MASTER_ONE"))
+    with gateway.http() as api:
+        key = new_key()
+        add(api, key=key)
+        assert command(gateway, config, "1=env:MASTER_ONE, 2=env:MASTER_TWO", "rotate").returncode == 0
+        gp.until(lambda: "was encrypted anew" in gateway.process.stderr, "the change")
+        assert ask(api, mark).status_code == 200
+        assert not api.get("/v1/provider-keys").json()["data"][0]["is_usable"]
+        assert api.post("/v1/routing-rules", json=RULE).status_code == 201
+        assert ask(api, mark).status_code == 200
+    assert keys_seen(host, mark) == [f"…{key[-4:]}"] * 2
+    assert gateway.process.stderr.count("was encrypted anew") == 1
+
+
+def test_a_key_is_not_typed_where_it_can_be_read(own: gp.Gateway, host: gp.Simulator, tmp_path: Path) -> None:
+    terminal, end = pty.openpty()
+    arguments = ["providers", "add", "openai", "--database", f"sqlite:{own.database}", "--config"]
+    process = subprocess.Popen(
+        [str(gp.binary()), *arguments, str(settings(host, tmp_path))],
+        env=gp.scrubbed_environment(vault("1=env:MASTER_ONE")),
+        stdin=end,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(end)
+    _, said = process.communicate(timeout=30)
+    os.close(terminal)
+    assert process.returncode != 0 and "--key env:NAME" in said
+
+
 def test_a_key_goes_to_no_other_host_than_it_was_given_for(
     start_gateway: Start, host: gp.Simulator, tmp_path: Path, mark: str
 ) -> None:
@@ -333,7 +421,10 @@ def test_a_key_goes_to_no_other_host_than_it_was_given_for(
     )
     with moved.http(bootstrap) as api:
         error = check_error(ask(api, mark), 422, "routing_error", "provider_key_missing")
-        assert "give the key anew" in error["message"]
+        assert "the workspace's own key for openai cannot be used" in error["message"]
+        assert "host" not in error["message"]
+        warnings = ask(api, mark, "auto").json()
+        assert "host" not in str(warnings.get("tokenrouter", warnings))
         [listed] = api.get("/v1/provider-keys").json()["data"]
         assert not listed["is_usable"] and listed["host"] == host.url and "host" in listed["problem"]
     assert elsewhere.requests(mark) == []
@@ -354,5 +445,7 @@ def test_a_row_that_is_moved_to_another_workspace_does_not_open(
         database.execute("UPDATE provider_keys SET workspace_id = (SELECT max(id) FROM workspaces)")
     with gateway.http(thief) as api:
         gp.until(lambda: ask(api, mark).status_code == 422, "the change")
-        assert "does not open it" in ask(api, mark).json()["error"]["message"]
+        assert "cannot be used" in ask(api, mark).json()["error"]["message"]
+        assert "master key" not in ask(api, mark).text
+        assert "does not open it" in api.get("/v1/provider-keys").json()["data"][0]["problem"]
     assert all(seen == f"…{gp.SIMULATED_KEY[-4:]}" for seen in keys_seen(host, mark))

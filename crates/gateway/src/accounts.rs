@@ -6,6 +6,7 @@
 //! to no other.**
 
 use crate::app::{AbilityOptions, ProviderOptions, StartError};
+use crate::opened::Opened;
 use crate::pool;
 use crate::vault::{Binding, Vault, VaultError};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -30,7 +31,8 @@ pub(crate) struct Account {
     pub endpoint: Endpoint,
     /// Of a workspace's own key.
     pub key_id: Option<i64>,
-    weight: u32,
+    /// 1 to 1000.
+    pub weight: u32,
 }
 
 impl Account {
@@ -38,6 +40,11 @@ impl Account {
     pub fn reported(&self, mut error: ProviderError) -> Failure {
         self.endpoint.redact(&mut error);
         Failure::reported(error, None)
+    }
+
+    pub fn with_weight(&self, weight: u32) -> Self {
+        let (scope, endpoint) = (Arc::clone(&self.scope), self.endpoint.clone());
+        Self { scope, kind: self.kind, endpoint, key_id: self.key_id, weight }
     }
 
     /// Whose key it is, for errors.
@@ -130,6 +137,11 @@ impl Providers {
         self.by_name.keys().map(String::as_str).collect()
     }
 
+    /// What health knows the gateway's own account there by, if this is one.
+    pub fn is_scope(&self, scope: &str) -> bool {
+        self.by_name.contains_key(scope)
+    }
+
     /// The account that a stored key stands for.
     pub fn account(&self, row: &ProviderKeyRow) -> Result<Account, KeyProblem> {
         let provider = self.by_name.get(&row.provider).ok_or(KeyProblem::NoProvider)?;
@@ -155,18 +167,27 @@ impl Providers {
 /// A workspace's own keys for one provider.
 #[derive(Default)]
 struct Own {
+    /// None, where no key is of use.
     accounts: Vec<Arc<Account>>,
-    /// Of the first that is of no use.
-    problem: Option<String>,
     turn: AtomicUsize,
 }
 
 /// A stored key that is of no use, for the log.
+#[derive(PartialEq, Eq)]
 pub(crate) struct Useless {
     pub workspace_id: i64,
     pub key_id: i64,
     pub provider: String,
     pub problem: KeyProblem,
+}
+
+/// What [`Accounts::of_workspaces`] makes of the stored keys.
+#[derive(Default)]
+pub(crate) struct Keyring {
+    /// By workspace.
+    pub accounts: HashMap<i64, Arc<Accounts>>,
+    pub opened: Opened,
+    pub useless: Vec<Useless>,
 }
 
 /// The accounts of one workspace, and the models that it can have with them.
@@ -182,27 +203,31 @@ impl Accounts {
         Self { pool: Arc::clone(&providers.pool), providers: Arc::clone(providers), own: BTreeMap::new() }
     }
 
-    /// Of all workspaces that have keys, and the keys that are of no use.
+    /// Of all workspaces that have keys, and the keys that are of no use. `before`: those that are open already.
     /// `first_turn` is another one for each snapshot: keys that began anew with each would never come to the last.
     pub fn of_workspaces(
         providers: &Arc<Providers>,
         rows: &[ProviderKeyRow],
+        before: &Opened,
         first_turn: usize,
-    ) -> (HashMap<i64, Arc<Self>>, Vec<Useless>) {
+    ) -> Keyring {
         let mut own: HashMap<i64, BTreeMap<String, Own>> = HashMap::new();
-        let mut useless = Vec::new();
+        let (mut opened, mut useless) = (Opened::default(), Vec::new());
         for row in rows {
-            let account = providers.account(row);
+            let account = before.account(providers, row);
             if providers.is_simulated(&row.provider) && matches!(account, Err(KeyProblem::Moved)) {
                 continue;
             }
-            let of_workspace = own.entry(row.workspace_id).or_default();
-            let new = || Own { turn: AtomicUsize::new(first_turn), ..Own::default() };
-            let keys = of_workspace.entry(row.provider.clone()).or_insert_with(new);
+            // Of a provider that is not there any more nobody misses anything.
+            if account.as_ref().err() != Some(&KeyProblem::NoProvider) {
+                let of_workspace = own.entry(row.workspace_id).or_default();
+                let new = || Own { turn: AtomicUsize::new(first_turn), ..Own::default() };
+                let keys = of_workspace.entry(row.provider.clone()).or_insert_with(new);
+                keys.accounts.extend(account.as_ref().ok().map(Arc::clone));
+            }
             match account {
-                Ok(account) => keys.accounts.push(Arc::new(account)),
+                Ok(account) => opened.insert(row, account),
                 Err(problem) => {
-                    keys.problem.get_or_insert_with(|| format!("key {}: {problem}", row.id));
                     let (workspace_id, key_id, provider) = (row.workspace_id, row.id, row.provider.clone());
                     useless.push(Useless { workspace_id, key_id, provider, problem });
                 }
@@ -217,7 +242,7 @@ impl Accounts {
             let pool = Arc::clone(pool);
             (workspace_id, Arc::new(Self { pool, providers: Arc::clone(providers), own }))
         });
-        (accounts.collect(), useless)
+        Keyring { accounts: accounts.collect(), opened, useless }
     }
 
     /// Those that a request to this provider may go out with; none where it is not set up for the workspace.
@@ -242,11 +267,14 @@ impl Accounts {
         names.filter(|name| self.kind(name) == Some(kind) && self.is_set_up(name)).map(str::to_owned).collect()
     }
 
-    /// Why a provider is not set up though the workspace has a key for it.
+    /// That a provider is not set up though the workspace has a key for it. Why is for those who manage the
+    /// workspace, and not for everybody who calls.
     pub fn problem(&self, provider: &str) -> Option<String> {
-        let own = self.own.get(provider).filter(|own| own.accounts.is_empty())?;
-        let why = own.problem.as_deref()?;
-        Some(format!("the workspace's own key for {provider} cannot be used: {why}"))
+        self.own.get(provider).filter(|own| own.accounts.is_empty())?;
+        Some(format!(
+            "the workspace's own key for {provider} cannot be used: who manages the workspace finds the reason at \
+             `GET /v1/provider-keys`"
+        ))
     }
 
     pub fn problems(&self) -> impl Iterator<Item = String> {
@@ -385,6 +413,10 @@ mod tests {
         }
     }
 
+    fn keyring(providers: &Arc<Providers>, rows: &[ProviderKeyRow], first_turn: usize) -> Keyring {
+        Accounts::of_workspaces(providers, rows, &Opened::default(), first_turn)
+    }
+
     fn health() -> Arc<Health> {
         let second = Duration::from_secs(1);
         let breaker = BreakerOptions { window: second, min_requests: 5, failure_percent: 50, open: second };
@@ -400,7 +432,7 @@ mod tests {
     fn own_keys_take_the_place_of_the_gateways_and_add_providers_for_their_workspace_alone() {
         let providers = providers();
         let rows = [row(&providers, 1, "openai", 1, 1), row(&providers, 1, "mistral", 2, 1)];
-        let (accounts, useless) = Accounts::of_workspaces(&providers, &rows, 0);
+        let Keyring { accounts, useless, .. } = keyring(&providers, &rows, 0);
         assert!(useless.is_empty() && accounts.len() == 1);
         let own = &accounts[&1];
         assert_eq!(own.of("openai").iter().map(|a| a.key_id).collect::<Vec<_>>(), [Some(1)]);
@@ -414,7 +446,7 @@ mod tests {
     fn keys_take_turns_by_weight_and_one_that_is_refused_leaves_them_to_the_rest() {
         let (providers, health, now) = (providers(), health(), Instant::now());
         let rows = [row(&providers, 1, "openai", 1, 3), row(&providers, 1, "openai", 2, 1)];
-        let (accounts, _) = Accounts::of_workspaces(&providers, &rows, 0);
+        let accounts = keyring(&providers, &rows, 0).accounts;
         let own = &accounts[&1];
         let pick = |refused: &[&str]| own.pick(&health, "openai", "m", refused, None, now).and_then(|a| a.key_id);
         let picked: Vec<_> = (0..8).filter_map(|_| pick(&[])).collect();
@@ -440,7 +472,7 @@ mod tests {
     fn the_preferred_key_is_taken_while_health_has_nothing_against_it() {
         let (providers, health, now) = (providers(), health(), Instant::now());
         let rows = [row(&providers, 1, "openai", 1, 1000), row(&providers, 1, "openai", 2, 1)];
-        let (accounts, _) = Accounts::of_workspaces(&providers, &rows, 0);
+        let accounts = keyring(&providers, &rows, 0).accounts;
         let own = &accounts[&1];
         let pick = |refused: &[&str], preferred| {
             own.pick(&health, "openai", "m", refused, preferred, now).and_then(|account| account.key_id)
@@ -458,7 +490,7 @@ mod tests {
         let (providers, health, now) = (providers(), health(), Instant::now());
         let rows = [row(&providers, 1, "openai", 1, 500), row(&providers, 1, "openai", 2, 500)];
         let picks = |first_turn: usize, count: usize| -> usize {
-            let (accounts, _) = Accounts::of_workspaces(&providers, &rows, first_turn);
+            let accounts = keyring(&providers, &rows, first_turn).accounts;
             let pick = || accounts[&1].pick(&health, "openai", "m", &[], None, now).and_then(|account| account.key_id);
             (0..count).filter(|_| pick() == Some(1)).count()
         };
@@ -482,7 +514,7 @@ mod tests {
         changed.sealed = SealedKey { master_key_version: 9, ..changed.sealed };
         let mut gone = row(&providers, 3, "openai", 3, 1);
         gone.provider = "gone".to_owned();
-        let (accounts, useless) = Accounts::of_workspaces(&providers, &[moved, changed, gone], 0);
+        let Keyring { accounts, useless, .. } = keyring(&providers, &[moved, changed, gone], 0);
         let problems: Vec<_> = useless.into_iter().map(|useless| useless.problem).collect();
         assert_eq!(
             problems,
@@ -493,6 +525,34 @@ mod tests {
             assert!(own.of("openai").is_empty() && !is_ready(own, "openai"));
             assert!(own.problem("openai").unwrap().contains("cannot be used"));
         }
-        assert!(accounts[&3].is_set_up("openai"));
+        assert!(!accounts.contains_key(&3), "a provider that is not there is not missed with every response");
+    }
+
+    #[test]
+    fn keys_that_are_open_are_kept_while_their_rows_stand() {
+        let providers = providers();
+        let rows = [row(&providers, 1, "openai", 1, 1), row(&providers, 1, "openai", 2, 1)];
+        let first = keyring(&providers, &rows, 0);
+        let [mut anew, mut heavier] = rows.clone();
+        // By a gateway that has a newer master key.
+        anew.sealed = SealedKey { master_key_version: 2, bytes: vec![7; 60] };
+        heavier.weight = 5;
+        let second = Accounts::of_workspaces(&providers, &[anew.clone(), heavier], &first.opened, 1);
+        let (old, new) = (first.accounts[&1].of("openai"), second.accounts[&1].of("openai"));
+        assert!(second.useless.is_empty() && Arc::ptr_eq(&old[0], &new[0]));
+        assert_eq!(new.iter().map(|account| account.weight).collect::<Vec<_>>(), [1, 5]);
+        let third = Accounts::of_workspaces(&providers, &[anew.clone()], &second.opened, 2);
+        assert!(Arc::ptr_eq(&old[0], &third.accounts[&1].of("openai")[0]));
+        assert_eq!(third.opened.scopes().collect::<Vec<_>>(), ["openai#1"]);
+        for changed in [
+            ProviderKeyRow { workspace_id: 2, ..anew.clone() },
+            ProviderKeyRow { provider: "mistral".to_owned(), ..anew.clone() },
+            ProviderKeyRow { origin: "https://evil.test:443".to_owned(), ..anew.clone() },
+            ProviderKeyRow { sealed: SealedKey { master_key_version: 1, bytes: vec![7; 60] }, ..anew.clone() },
+            ProviderKeyRow { id: 3, ..anew.clone() },
+        ] {
+            let ring = Accounts::of_workspaces(&providers, &[changed], &first.opened, 1);
+            assert_eq!((ring.useless.len(), ring.opened.scopes().count()), (1, 0));
+        }
     }
 }

@@ -128,12 +128,22 @@ pub enum StartError {
     #[error("provider `{name}`: {source}")]
     Endpoint { name: String, source: EndpointError },
     #[error(
-        "provider key {id}, for {provider}: {source}\nhint: give the master key that encrypted it in `vault.master_keys`, \
-         or delete it with `tokenrouter providers remove {id}`"
+        "provider key {id} of workspace {workspace}, for {provider}: {source}\nhint: give the master key that encrypted it \
+         in `vault.master_keys`, or delete it with `tokenrouter providers remove {id} --workspace {}`",
+        in_a_shell(workspace)
     )]
-    ProviderKey { id: i64, provider: String, source: KeyProblem },
+    ProviderKey { id: i64, workspace: String, provider: String, source: KeyProblem },
     #[error(transparent)]
     Store(#[from] tokenrouter_store::StoreError),
+}
+
+/// The word as a shell reads it.
+fn in_a_shell(word: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
+    if !word.is_empty() && word.bytes().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 impl App {
@@ -146,11 +156,15 @@ impl App {
         let app = Self::idle(store, options).await?;
         // Nothing has been promised yet: better no gateway than one that has lost its workspaces' keys.
         let closed = app.snapshot.load().useless_keys.iter().find_map(|useless| match &useless.problem {
-            source @ KeyProblem::Vault(_) => Some((useless.key_id, useless.provider.clone(), source.clone())),
+            source @ KeyProblem::Vault(_) => {
+                Some((useless.key_id, useless.workspace_id, useless.provider.clone(), source.clone()))
+            }
             _ => None,
         });
-        if let Some((id, provider, source)) = closed {
-            return Err(StartError::ProviderKey { id, provider, source });
+        if let Some((id, workspace_id, provider, source)) = closed {
+            let row = app.store.get_workspace(workspace_id).await?;
+            let workspace = row.map(|row| row.name).unwrap_or_default();
+            return Err(StartError::ProviderKey { id, workspace, provider, source });
         }
         background::fail_abandoned(&app.store).await?;
         Ok(app)
@@ -163,7 +177,8 @@ impl App {
     pub async fn idle(store: Store, options: Options) -> Result<Arc<Self>, StartError> {
         let vault = Vault::new(&options.master_keys);
         let providers = Arc::new(Providers::new(options.providers, options.known_providers, options.abilities, vault)?);
-        let snapshot = Snapshot::load(&store, &providers).await?;
+        let snapshot = Snapshot::load(&store, &providers, None).await?;
+        let health = Arc::new(Health::new(options.health, Instant::now()));
         let key_limits = Arc::new(KeyLimits::load(&store).await?);
         let learned = LearnedBook::load(&store).await?;
         let limits = Limits {
@@ -173,12 +188,12 @@ impl App {
         };
         Ok(Arc::new(Self {
             store,
-            snapshot: SnapshotCell::new(snapshot, Arc::clone(&providers)),
+            snapshot: SnapshotCell::new(snapshot, Arc::clone(&providers), Arc::clone(&health)),
             client: Client::new(options.time.connect, limits),
             providers,
             latency: LatencyTracker::default(),
             learned,
-            health: Arc::new(Health::new(options.health, Instant::now())),
+            health,
             conversations: Conversations::default(),
             recent: RecentTurns::default(),
             background: Background::new(options.max_background),
@@ -217,9 +232,11 @@ impl App {
         Err(ApiError { retry_after_seconds: Some(5), ..ApiError::new(Code::Unavailable, message) })
     }
 
-    /// Makes a change to keys or rules count from the next request on.
-    pub(crate) async fn refresh(&self) -> ApiResult<()> {
-        self.snapshot.refresh(&self.store).await?;
-        Ok(())
+    /// Makes a change to keys or rules count from the next request on. It is written: where it cannot be read back
+    /// now, it counts as soon as it can ([`serve`](crate::serve) looks every second), and nothing has failed.
+    pub(crate) async fn refresh(&self) {
+        if let Err(error) = self.snapshot.refresh(&self.store).await {
+            tracing::error!(%error, "a change is written, and does not count yet: keys and rules could not be read");
+        }
     }
 }

@@ -18,6 +18,7 @@ mod http;
 mod learned;
 mod limits;
 mod metrics;
+mod opened;
 mod patience;
 mod pipeline;
 mod pool;

@@ -9,12 +9,15 @@ use crate::vault::Binding;
 use http::{HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokenrouter_providers::Kind;
 use tokenrouter_store::{NewProviderKey, ProviderKeyRow, StoreError};
+use tokenrouter_upstream::{Class, Failure};
 
 /// Of one workspace for one provider.
 const MOST_KEYS: u64 = 20;
+/// How long a provider may take to say whether it takes a key.
+const TEST_TIME: Duration = Duration::from_secs(15);
 /// A shorter key does not show how it ends.
 const SHORTEST_SHOWN: usize = 20;
 
@@ -71,7 +74,7 @@ impl App {
         }
     }
 
-    /// Asks the provider for its models with the key, which costs nothing.
+    /// Asks the provider something that costs nothing with the key, for [`TEST_TIME`] at most.
     ///
     /// # Errors
     /// 404 where the workspace has no such key. A key that the provider refuses is an answer, and no error.
@@ -85,10 +88,13 @@ impl App {
             }
         };
         let started = Instant::now();
-        let answer = match self.client.get(account.kind, &account.endpoint, "/models", &headers(account.kind)).await {
-            Ok(answer) => answer.bytes().await.map(drop),
-            Err(failure) => Err(failure),
+        let (path, headers) = (question(&row), headers(account.kind));
+        let ask = async {
+            let answer = self.client.get(account.kind, &account.endpoint, path, &headers).await?;
+            answer.bytes().await.map(drop)
         };
+        let answer = tokio::time::timeout(self.total_time.min(TEST_TIME), ask).await;
+        let answer = answer.unwrap_or_else(|_| Err(Failure::new(Class::Timeout, "total_time")));
         let outcome = answer.as_ref().map_or_else(|failure| failure.class.outcome(), |()| "ok");
         let detail = answer.err().map(|failure| ApiError::provider(&row.provider, account.owner(), &failure).message);
         let latency_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -130,6 +136,12 @@ impl App {
             other => other.to_string(),
         })
     }
+}
+
+/// What is asked for with a key. OpenRouter shows its models to everybody, and answers at `/key` to whose key it is.
+fn question(row: &ProviderKeyRow) -> &'static str {
+    let is_openrouter = row.provider == "openrouter" || row.origin == "https://openrouter.ai:443";
+    if is_openrouter { "/key" } else { "/models" }
 }
 
 fn headers(kind: Kind) -> Vec<(HeaderName, HeaderValue)> {

@@ -1,6 +1,7 @@
 //! Keys and compiled rules of one moment, swapped whole when they change.
 
-use crate::accounts::{Accounts, Providers, Useless};
+use crate::accounts::{Accounts, Keyring, Providers, Useless};
+use crate::opened::Opened;
 use arc_swap::ArcSwap;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::time::Instant;
 use tokenrouter_firewall as firewall;
 use tokenrouter_routing as routing;
 use tokenrouter_store::{FirewallRuleRow, KeyRow, RoutingRuleRow, Store, StoreError, UsageLimits};
+use tokenrouter_upstream::Health;
 use tokio::sync::Mutex;
 
 /// The rules of a workspace, ready to be used.
@@ -42,14 +44,21 @@ pub(crate) struct Snapshot {
     capturing: HashSet<i64>,
     /// Provider keys that cannot be used.
     pub useless_keys: Vec<Useless>,
+    /// And those that can.
+    opened: Opened,
 }
 
 impl Snapshot {
-    pub async fn load(store: &Store, providers: &Arc<Providers>) -> Result<Self, StoreError> {
+    /// `before`: the one that is in force.
+    pub async fn load(store: &Store, providers: &Arc<Providers>, before: Option<&Self>) -> Result<Self, StoreError> {
         let rows = store.snapshot().await?;
         let first_turn = usize::try_from(rows.version).unwrap_or(0);
-        let (accounts, useless_keys) = Accounts::of_workspaces(providers, &rows.provider_keys, first_turn);
-        for useless in &useless_keys {
+        let none = Opened::default();
+        let opened = before.map_or(&none, |before| &before.opened);
+        let keyring = Accounts::of_workspaces(providers, &rows.provider_keys, opened, first_turn);
+        let Keyring { accounts, opened, useless: useless_keys } = keyring;
+        let is_known = |useless: &&Useless| before.is_some_and(|before| before.useless_keys.contains(useless));
+        for useless in useless_keys.iter().filter(|useless| !is_known(useless)) {
             let Useless { workspace_id, key_id, provider, problem } = useless;
             tracing::error!(workspace = workspace_id, key = key_id, provider, %problem, "a provider key cannot be used");
         }
@@ -87,6 +96,7 @@ impl Snapshot {
             gateways_accounts: Arc::new(Accounts::of_the_gateway(providers)),
             useless_keys,
             capturing: rows.capture_days.into_iter().map(|(workspace_id, _)| workspace_id).collect(),
+            opened,
         })
     }
 
@@ -186,11 +196,12 @@ pub(crate) struct SnapshotCell {
     /// When the newest look into the store began; held while one is under way.
     looked: Mutex<Option<Instant>>,
     providers: Arc<Providers>,
+    health: Arc<Health>,
 }
 
 impl SnapshotCell {
-    pub fn new(snapshot: Snapshot, providers: Arc<Providers>) -> Self {
-        Self { current: ArcSwap::from_pointee(snapshot), looked: Mutex::new(None), providers }
+    pub fn new(snapshot: Snapshot, providers: Arc<Providers>, health: Arc<Health>) -> Self {
+        Self { current: ArcSwap::from_pointee(snapshot), looked: Mutex::new(None), providers, health }
     }
 
     pub fn load(&self) -> Arc<Snapshot> {
@@ -221,8 +232,11 @@ impl SnapshotCell {
 
     async fn read(&self, store: &Store, looked: &mut Option<Instant>) -> Result<(), StoreError> {
         let began = Instant::now();
-        let fresh = Snapshot::load(store, &self.providers).await?;
-        if fresh.version >= self.current.load().version {
+        let current = self.current.load_full();
+        let fresh = Snapshot::load(store, &self.providers, Some(&current)).await?;
+        if fresh.version >= current.version {
+            let own: HashSet<&str> = fresh.opened.scopes().collect();
+            self.health.keep(|scope| own.contains(scope) || self.providers.is_scope(scope));
             self.current.store(Arc::new(fresh));
         }
         *looked = Some(began);

@@ -134,7 +134,7 @@ enum Dialect {
 /// What a path asks for.
 struct Route {
     provider: String,
-    /// None for a list of models.
+    /// None for a list of models, and for OpenRouter's word on a key.
     dialect: Option<Dialect>,
     /// Where the path names it, as Gemini's do, and whether it is to stream.
     model: Option<(String, bool)>,
@@ -145,7 +145,9 @@ fn route(path: &str) -> Option<Route> {
     let is_version = |part: &str| matches!(part, "v1" | "v1beta");
     let parts: Vec<&str> = path.trim_matches('/').split('/').filter(|part| !is_version(part)).collect();
     let (provider, rest) = match parts.as_slice() {
-        [provider, rest @ ..] if !matches!(*provider, "responses" | "chat" | "messages" | "models" | "embeddings") => {
+        [provider, rest @ ..]
+            if !matches!(*provider, "responses" | "chat" | "messages" | "models" | "key" | "embeddings") =>
+        {
             (Some(*provider), rest)
         }
         rest => (None, rest),
@@ -159,6 +161,7 @@ fn route(path: &str) -> Option<Route> {
         // Errors are of the same shape as a chat's.
         ["embeddings"] => (Some(Dialect::Chat), "openai"),
         ["models"] => (None, "openai"),
+        ["key"] => (None, "openrouter"),
         ["models", method] => {
             model = Some(gemini::method(method)?);
             (Some(Dialect::Gemini), "gemini")
@@ -198,7 +201,9 @@ async fn respond(
     let dialect_of_error = dialect.filter(|d| matches!(d, Dialect::Messages | Dialect::Gemini));
     let is_refused = key.is_empty() && wants_a_key(&provider) || key == "sk-invalid";
     let Some(dialect) = dialect else {
-        if is_refused {
+        // As OpenRouter does, which shows its models to everybody.
+        let is_public = provider == "openrouter" && !uri.path().ends_with("/key");
+        if is_refused && !is_public {
             return wire::error(None, StatusCode::UNAUTHORIZED, "authentication_error", "the key is not valid");
         }
         return axum::Json(wire::models(&provider)).into_response();

@@ -163,6 +163,14 @@ impl Breaker {
         }
     }
 
+    /// Whether a new breaker would say the same: it is closed, and nothing has happened within the window.
+    #[must_use]
+    pub fn is_idle(&self, now: Instant) -> bool {
+        let oldest = self.slice_number(now).saturating_sub(u64::from(SLICES) - 1);
+        let is_old = |slice: &Slice| slice.number < oldest || slice.answered + slice.failed == 0;
+        matches!(self.state, State::Closed) && self.slices.iter().all(is_old)
+    }
+
     fn slice_number(&self, now: Instant) -> u64 {
         let slice = (self.options.window / SLICES).as_millis().max(1);
         u64::try_from(now.saturating_duration_since(self.born).as_millis() / slice).unwrap_or(u64::MAX)

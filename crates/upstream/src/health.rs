@@ -22,8 +22,11 @@ pub struct HealthOptions {
 
 /// The longest `Retry-After` that is waited out.
 const LONGEST_PARKED: Duration = Duration::from_secs(3_600);
-/// A name that a caller made up must not stay: the settings let any model name through.
-const MOST_TARGETS: usize = 10_000;
+/// Of one provider, or of one key: the settings let any model name through, and names that a caller made up
+/// must not fill the memory, nor take the place of anybody else's.
+const MOST_MODELS: usize = 1_000;
+/// Providers and keys.
+const MOST_SCOPES: usize = 100_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
@@ -88,10 +91,15 @@ struct TargetHealth {
     parked: Option<Rest>,
 }
 
+impl TargetHealth {
+    fn is_idle(&self, now: Instant) -> bool {
+        self.breaker.is_idle(now) && self.parked.is_none_or(|rest| rest.until <= now)
+    }
+}
+
 struct Inner {
     targets: HashMap<String, HashMap<String, TargetHealth>>,
     providers: HashMap<String, Rest>,
-    count: usize,
     budgets: RetryBudgets,
 }
 
@@ -104,7 +112,7 @@ impl Health {
     #[must_use]
     pub fn new(options: HealthOptions, now: Instant) -> Self {
         let budgets = RetryBudgets::new(options.budget, now);
-        let inner = Inner { targets: HashMap::new(), providers: HashMap::new(), count: 0, budgets };
+        let inner = Inner { targets: HashMap::new(), providers: HashMap::new(), budgets };
         Self { options, inner: Mutex::new(inner) }
     }
 
@@ -131,6 +139,13 @@ impl Health {
     /// Takes a further attempt out of the workspace's budget; false if there is none left.
     pub fn retry(&self, workspace_id: i64, now: Instant) -> bool {
         self.inner().budgets.of(workspace_id, now).retry(now)
+    }
+
+    /// Forgets providers and keys that are not there any more.
+    pub fn keep(&self, is_there: impl Fn(&str) -> bool) {
+        let mut inner = self.inner();
+        inner.targets.retain(|scope, _| is_there(scope));
+        inner.providers.retain(|scope, _| is_there(scope));
     }
 
     /// The target is about to be asked. What is given must be told how that went; if it is dropped, the
@@ -160,7 +175,7 @@ impl Health {
             }
             Class::Auth | Class::Spent => {
                 let reason = if failure.class == Class::Auth { Reason::KeyRefused } else { Reason::QuotaUsedUp };
-                inner.providers.insert(provider.to_owned(), self.refused(reason, now));
+                inner.rest(provider, self.refused(reason, now), now);
                 if let Some(target) = inner.known(provider, model) {
                     target.breaker.left(now);
                 }
@@ -213,6 +228,16 @@ impl Inner {
         Some(target)
     }
 
+    /// Leaves a provider alone as a whole.
+    fn rest(&mut self, provider: &str, rest: Rest, now: Instant) {
+        if self.providers.len() >= MOST_SCOPES {
+            self.providers.retain(|_, rest| rest.until > now);
+        }
+        if self.providers.len() < MOST_SCOPES || self.providers.contains_key(provider) {
+            self.providers.insert(provider.to_owned(), rest);
+        }
+    }
+
     fn known(&mut self, provider: &str, model: &str) -> Option<&mut TargetHealth> {
         self.targets.get_mut(provider)?.get_mut(model)
     }
@@ -225,14 +250,19 @@ impl Inner {
         now: Instant,
     ) -> Option<&mut TargetHealth> {
         if !self.targets.contains_key(provider) {
+            if self.targets.len() >= MOST_SCOPES {
+                return None;
+            }
             self.targets.insert(provider.to_owned(), HashMap::new());
         }
         let models = self.targets.get_mut(provider)?;
         if !models.contains_key(model) {
-            if self.count >= MOST_TARGETS {
+            if models.len() >= MOST_MODELS {
+                models.retain(|_, target| !target.is_idle(now));
+            }
+            if models.len() >= MOST_MODELS {
                 return None;
             }
-            self.count += 1;
             let health = TargetHealth { breaker: Breaker::new(options, now), parked: None };
             models.insert(model.to_owned(), health);
         }

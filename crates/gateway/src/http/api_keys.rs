@@ -56,7 +56,7 @@ pub(super) async fn create_api_key(
     let new = read_api_key(read_json(&app, &headers, body).await?, now_ms())?;
     let key = format!("tr_{}", random_hex(24));
     let row = app.store.create_api_key(caller.workspace_id, new, &key, now_ms()).await?;
-    app.refresh().await?;
+    app.refresh().await;
     let mut shown = api_key_json(&row);
     shown["key"] = key.into();
     Ok((StatusCode::CREATED, Json(json!({ "data": shown }))))
@@ -76,7 +76,7 @@ pub(super) async fn delete_api_key(
     if !app.store.revoke_key(caller.workspace_id, id, now_ms()).await? {
         return Err(ApiError::not_found("such key in force"));
     }
-    app.refresh().await?;
+    app.refresh().await;
     Ok(Json(json!({ "success": true })))
 }
 

@@ -40,13 +40,13 @@ pub(super) async fn update_capture(
     app.store.set_capture_days(caller.workspace_id, days).await?;
     // Fewer days than before: what is older goes now.
     app.store.expire_captures(now_ms()).await?;
-    app.refresh().await?;
+    app.refresh().await;
     Ok(shown(days))
 }
 
 /// Nothing more is captured, and what was is deleted.
 pub(super) async fn delete_capture(State(app): State<Arc<App>>, Admin(caller): Admin) -> ApiResult<Json<Value>> {
     app.store.set_capture_days(caller.workspace_id, None).await?;
-    app.refresh().await?;
+    app.refresh().await;
     Ok(Json(json!({ "success": true })))
 }

@@ -112,7 +112,7 @@ pub(super) async fn create_firewall_rule(
 ) -> ApiResult<(StatusCode, Json<Value>)> {
     let new = read_firewall_rule(read_json(&app, &headers, body).await?)?;
     let row = app.store.create_firewall_rule(caller.workspace_id, caller.user_id, new, now_ms()).await?;
-    app.refresh().await?;
+    app.refresh().await;
     let engine = engine_of(&caller, &row);
     Ok((StatusCode::CREATED, Json(json!({ "data": firewall_rule_json(&row, engine) }))))
 }
@@ -181,7 +181,7 @@ pub(super) async fn update_firewall_rule(
     fields.finish()?;
     let row = app.store.update_firewall_rule(caller.workspace_id, id, patch, now_ms()).await?;
     let row = row.ok_or_else(|| ApiError::not_found("such rule"))?;
-    app.refresh().await?;
+    app.refresh().await;
     Ok(Json(json!({ "data": firewall_rule_json(&row, engine) })))
 }
 
@@ -193,7 +193,7 @@ pub(super) async fn delete_firewall_rule(
     if !app.store.delete_firewall_rule(caller.workspace_id, rule_id(id)?).await? {
         return Err(ApiError::not_found("such rule"));
     }
-    app.refresh().await?;
+    app.refresh().await;
     Ok(Json(json!({ "success": true })))
 }
 

@@ -45,7 +45,7 @@ pub(super) async fn create_provider_key(
 ) -> ApiResult<(StatusCode, Json<Value>)> {
     let new = read_provider_key(read_json(&app, &headers, body).await?)?;
     let row = app.create_provider_key(caller.workspace_id, caller.user_id, new).await?;
-    app.refresh().await?;
+    app.refresh().await;
     Ok((StatusCode::CREATED, Json(json!({ "data": app.provider_key_json(&row) }))))
 }
 
@@ -70,7 +70,7 @@ pub(super) async fn update_provider_key(
     let patch = ProviderKeyPatch { name: fields.name(), weight: weight(&mut fields) };
     fields.finish_of("a provider key that can be changed", &[])?;
     let row = app.store.update_provider_key(caller.workspace_id, id, patch, now_ms()).await?.ok_or_else(no_such_key)?;
-    app.refresh().await?;
+    app.refresh().await;
     Ok(Json(json!({ "data": app.provider_key_json(&row) })))
 }
 
@@ -82,7 +82,7 @@ pub(super) async fn delete_provider_key(
     if !app.store.delete_provider_key(caller.workspace_id, id).await? {
         return Err(no_such_key());
     }
-    app.refresh().await?;
+    app.refresh().await;
     Ok(Json(json!({ "success": true })))
 }
 

@@ -47,7 +47,7 @@ pub(super) async fn create_routing_rule(
 ) -> ApiResult<(StatusCode, Json<Value>)> {
     let new = read_routing_rule(read_json(&app, &headers, body).await?)?;
     let row = app.store.create_routing_rule(caller.workspace_id, caller.user_id, new, now_ms()).await?;
-    app.refresh().await?;
+    app.refresh().await;
     Ok((StatusCode::CREATED, Json(json!({ "data": routing_rule_json(&row) }))))
 }
 
@@ -97,7 +97,7 @@ pub(super) async fn update_routing_rule(
     fields.finish()?;
     let row = app.store.update_routing_rule(caller.workspace_id, id, patch, now_ms()).await?;
     let row = row.ok_or_else(|| ApiError::not_found("such rule"))?;
-    app.refresh().await?;
+    app.refresh().await;
     Ok(Json(json!({ "data": routing_rule_json(&row) })))
 }
 
@@ -109,7 +109,7 @@ pub(super) async fn delete_routing_rule(
     if !app.store.delete_routing_rule(caller.workspace_id, rule_id(id)?).await? {
         return Err(ApiError::not_found("such rule"));
     }
-    app.refresh().await?;
+    app.refresh().await;
     Ok(Json(json!({ "success": true })))
 }
 

@@ -53,7 +53,7 @@ pub(super) async fn update_workspace(
     let limits = read_workspace_limits(read_json(&app, &headers, body).await?, before)?;
     let row = app.store.set_workspace_limits(caller.workspace_id, limits).await?;
     let row = row.ok_or_else(|| ApiError::not_found("such workspace"))?;
-    app.refresh().await?;
+    app.refresh().await;
     Ok(Json(shown(&app, &row)))
 }
 

@@ -86,10 +86,14 @@ struct SettingsArgs {
 
 impl SettingsArgs {
     fn load(&self, listen: Option<String>) -> Result<Settings, Failure> {
+        self.load_with(Flags { listen, ..Flags::default() })
+    }
+
+    fn load_with(&self, flags: Flags) -> Result<Settings, Failure> {
         let environment: HashMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        let flags = Flags { listen, database: self.database.clone() };
+        let flags = Flags { database: self.database.clone(), ..flags };
         config::load(self.config.as_deref(), &environment, &flags).map_err(Failure::Settings)
     }
 }

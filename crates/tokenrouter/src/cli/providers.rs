@@ -2,9 +2,11 @@
 
 use super::output::{self, tell};
 use super::{Failure, SettingsArgs, open_store, table};
+use crate::config::{Flags, MasterKeys};
 use clap::Subcommand;
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::io::IsTerminal;
 use std::sync::Arc;
 use tokenrouter_gateway::{App, read_provider_key};
 use tokenrouter_store::{Store, Workspace};
@@ -32,7 +34,7 @@ pub(super) enum ProvidersCommand {
         whose: Whose,
         /// The provider, as the settings name it.
         provider: String,
-        /// Where the key is: `env:NAME`, `file:PATH`, or `-` for standard input.
+        /// Where the key is: `env:NAME`, `file:PATH`, or `-` for standard input, which must not be a terminal.
         #[arg(long, value_name = "SOURCE", default_value = "-")]
         key: String,
         /// What the key is for.
@@ -75,8 +77,9 @@ pub(super) async fn run(command: ProvidersCommand) -> Result<(), Failure> {
             add(&whose, fields).await
         }
         ProvidersCommand::Remove { whose, id } => {
-            // Without the master keys: a key that cannot be opened any more must be deletable.
-            let store = open_store(&whose.settings.load(None)?).await?;
+            // A key that cannot be opened any more must be deletable.
+            let flags = Flags { master_keys: MasterKeys::Ignore, ..Flags::default() };
+            let store = open_store(&whose.settings.load_with(flags)?).await?;
             let workspace = find(&store, &whose.workspace).await?;
             if !store.delete_provider_key(workspace.workspace_id, id).await.map_err(Failure::of)? {
                 return Err(Failure::Other(format!("workspace {} has no provider key {id}", whose.workspace)));
@@ -111,6 +114,11 @@ async fn find(store: &Store, name: &str) -> Result<Workspace, Failure> {
 /// A key on the command line would be in the shell's history and in the list of processes.
 fn secret(source: &str) -> Result<String, Failure> {
     if source == "-" {
+        if std::io::stdin().is_terminal() {
+            let message = "a key that is typed can be read on the screen: name where it is with `--key env:NAME` or \
+                           `--key file:PATH`, or pipe it in";
+            return Err(Failure::Other(message.to_owned()));
+        }
         let mut key = String::new();
         std::io::stdin().read_line(&mut key).map_err(Failure::of)?;
         return Ok(key.trim().to_owned());

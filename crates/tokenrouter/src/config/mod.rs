@@ -49,6 +49,15 @@ pub struct Settings {
 pub struct Flags {
     pub listen: Option<String>,
     pub database: Option<String>,
+    /// For a command that must work where master keys are lost.
+    pub master_keys: MasterKeys,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MasterKeys {
+    #[default]
+    Read,
+    Ignore,
 }
 
 /// Reads and checks all settings.
@@ -91,6 +100,7 @@ pub fn load(
     settings.options.abilities = abilities;
     let (master_keys, place) = layers.string("vault", "master_keys");
     match secrets::master_keys(&master_keys, environment) {
+        _ if flags.master_keys == MasterKeys::Ignore => {}
         Ok(keys) => settings.options.master_keys = keys,
         Err(message) => mistakes.push(Mistake { place, message }),
     }

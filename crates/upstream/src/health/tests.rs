@@ -151,3 +151,49 @@ fn more_than_half_is_too_many() {
     assert!(too_many(1, 1) && too_many(2, 3) && too_many(3, 4));
     assert!(!too_many(0, 1) && !too_many(1, 2) && !too_many(1, 3) && !too_many(2, 4));
 }
+
+#[test]
+fn names_that_one_key_is_asked_for_take_no_place_of_another_ones() {
+    let now = Instant::now();
+    let health = health(now);
+    let eject = |scope: &str, model: &str, now| {
+        for _ in 0..5 {
+            health.ask(scope, model, now).failed(&Failure::new(Class::Transient, "x"), now);
+        }
+        ejected(&health, scope, model, now).is_some()
+    };
+    for n in 0..MOST_MODELS {
+        assert!(eject("openai#1", &n.to_string(), now));
+    }
+    assert!(!eject("openai#1", "one more", now), "nothing is learnt of what there is no room for");
+    assert!(eject("openai#2", "m", now) && eject("openai", "m", now));
+}
+
+#[test]
+fn what_nobody_asks_for_any_more_makes_room() {
+    let now = Instant::now();
+    let health = health(now);
+    for n in 0..MOST_MODELS {
+        health.ask("openai", n.to_string(), now).succeeded(now);
+    }
+    let later = now + seconds(20);
+    for _ in 0..5 {
+        fail(&health, "m", &Failure::new(Class::Transient, "x"), later);
+    }
+    assert_eq!(reason(&health, "m", later), Some(Reason::CircuitOpen));
+    assert_eq!(health.inner().targets["openai"].len(), 1);
+}
+
+#[test]
+fn keys_that_are_gone_are_forgotten() {
+    let now = Instant::now();
+    let health = health(now);
+    for scope in ["openai#1", "openai#2"] {
+        health.ask(scope, "m", now).succeeded(now);
+        health.ask(scope, "m", now).failed(&Failure::new(Class::Spent, "x"), now);
+    }
+    health.keep(|scope| scope == "openai#2");
+    assert!(ejected(&health, "openai#1", "m", now).is_none() && ejected(&health, "openai#2", "m", now).is_some());
+    let inner = health.inner();
+    assert_eq!((inner.targets.len(), inner.providers.len()), (1, 1));
+}
