@@ -23,7 +23,7 @@ pub(super) struct Considered {
 /// Provider, name, utility, ability, scores of cost, quality and latency, cost in nano-dollars, milliseconds, and why
 /// it was ejected, for how many milliseconds.
 #[derive(Clone, Debug, Serialize)]
-struct Row(String, String, f64, f64, f64, f64, f64, Option<u64>, f64, Option<(&'static str, u64)>);
+struct Row(String, String, f64, f64, f64, f64, f64, Option<u64>, u64, Option<(&'static str, u64)>);
 
 impl Considered {
     pub fn of(decision: &Decision, field: &Field<'_>, forecast: Forecast, task: Task) -> Self {
@@ -54,14 +54,19 @@ fn row(target: &Target, field: &Field<'_>, place: usize) -> Row {
         short(target.scores.quality),
         short(target.scores.latency),
         target.estimated_cost_nano_usd,
-        f64::from(target.estimated_ms.round()),
+        whole(target.estimated_ms),
         ejection.map(|ejection| (ejection.reason.as_str(), ms(ejection.retry_in))),
     )
 }
 
-/// To four places.
+/// To three places: there is a row for each candidate of each request.
 fn short(value: f32) -> f64 {
-    (f64::from(value) * 1e4).round() / 1e4
+    (f64::from(value) * 1e3).round() / 1e3
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn whole(ms: f32) -> u64 {
+    ms.round() as u64
 }
 
 /// The words for people and programs: `difficulty`, `expected_output_tokens`, `candidates`, `filtered`. None if it is
