@@ -215,6 +215,23 @@ def test_reasoning_goes_back_to_the_account_that_made_it_and_to_no_other(
     assert all(item["type"] != "reasoning" for item in host.requests(mark)[-1]["body"]["input"])
 
 
+@pytest.mark.parametrize("keeper", ["previous_response_id", "client"])
+def test_a_conversation_in_a_prompt_cache_goes_on_with_its_key(
+    mine: httpx.Client, host: gp.Simulator, mark: str, keeper: str
+) -> None:
+    add(mine, key=new_key()[:-4] + "key0")
+    add(mine, key=new_key()[:-4] + "key1")
+    turn = {"role": "user", "content": f"{mark} " + "The sea was calm. " * 400}
+    body: dict[str, Any] = {"input": [turn]}
+    for _ in range(4):
+        answer = ask(mine, mark, **body).json()
+        if keeper == "client":
+            body["input"] += [*answer["output"], {"role": "user", "content": "And then?"}]
+        else:
+            body = {"input": "And then?", "previous_response_id": answer["id"]}
+    assert len(keys_seen(host, mark)) == 4 and len(set(keys_seen(host, mark))) == 1
+
+
 def test_keys_are_taken_by_weight(mine: httpx.Client, host: gp.Simulator, mark: str) -> None:
     for end, weight in (("key1", 1), ("key3", 3)):
         add(mine, key=new_key() + end, weight=weight)

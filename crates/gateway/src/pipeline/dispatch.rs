@@ -60,7 +60,7 @@ pub(super) async fn dispatch(app: &App, plan: &Plan, request: &Request, record: 
     app.health.request(record.workspace_id(), Instant::now());
     let field = Field::of(&app.health, &plan.accounts, &plan.targets, Instant::now());
     let mut skipped = field.ejected().peekable();
-    let mut order = Order::new(&field, plan.order_stands, request);
+    let mut order = Order::new(&field, plan, request);
     // Targets, and of each the keys that it may be asked with.
     let mut asked = 0;
     while asked < app.max_attempts
@@ -199,7 +199,7 @@ fn tell_ejected(record: &mut Record, target: &Target, ejection: Ejection) {
 struct Order<'a> {
     left: Vec<(usize, &'a Target)>,
     avoided: Vec<&'a str>,
-    stands: bool,
+    plan: &'a Plan,
     /// One connection that broke is tried again, where there is nothing else.
     second: Option<usize>,
     /// Accounts that have nothing for the target at a place, or for any: the key was refused, or is used up.
@@ -210,9 +210,9 @@ struct Order<'a> {
 }
 
 impl<'a> Order<'a> {
-    fn new(field: &Field<'a>, stands: bool, request: &'a Request) -> Self {
+    fn new(field: &Field<'a>, plan: &'a Plan, request: &'a Request) -> Self {
         let (avoided, refused) = (Vec::new(), Vec::new());
-        Self { left: field.standing().collect(), avoided, stands, second: None, refused, request, last: None }
+        Self { left: field.standing().collect(), avoided, plan, second: None, refused, request, last: None }
     }
 
     fn next(&mut self) -> Option<(usize, &'a Target)> {
@@ -225,8 +225,12 @@ impl<'a> Order<'a> {
         let (provider, name) = (&target.provider, &target.name);
         let here = self.refused.iter().filter(|(at, _)| at.is_none_or(|at| at == place));
         let refused: Vec<&str> = here.map(|(_, scope)| &**scope).collect();
+        let preferred = || {
+            let last_key = self.plan.last_key.as_ref().filter(|(at, _)| **at == **provider).map(|(_, key)| *key);
+            providers::reasoning_account(self.request, provider, name).or(last_key)
+        };
         let has_choice = accounts.of(provider).len() > 1;
-        let preferred = has_choice.then(|| providers::reasoning_account(self.request, provider, name)).flatten();
+        let preferred = has_choice.then(preferred).flatten();
         accounts.pick(&app.health, provider, name, &refused, preferred, Instant::now())
     }
 
@@ -269,7 +273,7 @@ impl<'a> Order<'a> {
         if failure.class == Class::Policy {
             self.left.retain(|(_, other)| !same_model(&target.model, &other.model));
         }
-        if failure.class.concerns_provider() && !self.stands {
+        if failure.class.concerns_provider() && !self.plan.order_stands {
             self.avoided.push(&target.provider);
         }
         if failure.error.kind == LOST_BEFORE_ANSWER && self.left.is_empty() && self.second.is_none() {

@@ -136,6 +136,7 @@ fn last_turn(turn: &StoredResponse, body: &Value) -> Option<LastTurn> {
     Some(LastTurn {
         provider: target["provider"].as_str()?.to_owned(),
         model: target["model"].as_str()?.to_owned(),
+        provider_key_id: target["attempts"].as_array().and_then(|all| all.last()?["provider_key_id"].as_i64()),
         recent_tokens: cached_by_itself(all),
         cached_tokens: count(&details["cached_tokens"]).saturating_add(count(&details["cache_write_tokens"])),
     })

@@ -58,6 +58,9 @@ pub(super) struct Plan {
     /// A rule said what comes after the first: the order stands, whatever fails.
     pub order_stands: bool,
     pub accounts: Arc<Accounts>,
+    /// The provider that is likely to have the turns before in its prompt cache, and the workspace's own key there
+    /// whose account has them.
+    pub last_key: Option<(String, i64)>,
     /// For the record.
     pub route: Option<Considered>,
 }
@@ -79,6 +82,8 @@ pub(super) fn decide(
 ) -> ApiResult<Plan> {
     let accounts = &caller.accounts;
     let side = Side::of(app, caller);
+    let cached = last_turn.as_ref().filter(|turn| turn.recent_tokens.max(turn.cached_tokens) > 0);
+    let last_key = cached.and_then(|turn| Some((turn.provider.clone(), turn.provider_key_id?)));
     let (plan, decision) = consider(app, &side, request, facts, last_turn)?;
     let decision = decision.map_err(|error| select_error(error, &plan.origins, accounts))?;
     let field = Field::of(&app.health, accounts, &decision.targets, Instant::now());
@@ -96,6 +101,7 @@ pub(super) fn decide(
         targets: decision.targets,
         order_stands: plan.order_stands,
         accounts: Arc::clone(accounts),
+        last_key,
         route: Some(route),
     })
 }

@@ -100,10 +100,11 @@ impl RecentTurns {
 }
 
 /// The turn that has just been answered.
-pub(super) fn last_turn(provider: &str, model: &str, usage: &Usage) -> LastTurn {
+pub(super) fn last_turn(provider: &str, model: &str, provider_key_id: Option<i64>, usage: &Usage) -> LastTurn {
     LastTurn {
         provider: provider.to_owned(),
         model: model.to_owned(),
+        provider_key_id,
         recent_tokens: cached_by_itself(usage.total()),
         cached_tokens: usage.cache_read.saturating_add(usage.cache_write),
     }
@@ -210,7 +211,7 @@ mod tests {
 
     fn turn(model: &str) -> LastTurn {
         let usage = Usage { uncached_input: 2_000, cache_read: 500, output: 10, ..Usage::default() };
-        last_turn("p", model, &usage)
+        last_turn("p", model, None, &usage)
     }
 
     fn found(recent: &RecentTurns, workspace_id: i64, input: Value) -> Option<String> {

@@ -329,7 +329,8 @@ impl Record {
         let Some(mark) = self.mark.take() else { return };
         if matches!(outcome, Outcome::Completed | Outcome::Incomplete) && !self.told.provider.is_empty() {
             let usage = self.spending.spent().map(|spent| spent.usage).unwrap_or_default();
-            self.app.recent.put(mark, recent::last_turn(&self.told.provider, &self.told.model, &usage));
+            let key_id = self.account.as_ref().and_then(|account| account.key_id);
+            self.app.recent.put(mark, recent::last_turn(&self.told.provider, &self.told.model, key_id, &usage));
         }
     }
 

@@ -45,6 +45,8 @@ pub struct LastTurn {
     pub provider: String,
     /// The model's id, or an alias of it.
     pub model: String,
+    /// The workspace's own key that it went out with; none: the gateway's. A choice of models does not depend on it.
+    pub provider_key_id: Option<i64>,
     /// What was sent and answered, while a provider that caches every prompt is likely to have it; 0 then.
     pub recent_tokens: u64,
     /// What of it the provider told that it read from its prompt cache, or wrote into it; 0 then, too.

@@ -17,7 +17,7 @@ fn candidate(provider: &str, input_pico_usd: u64, cache_write_pico_usd: Option<u
 
 fn last(provider: &str, recent_tokens: u64, cached_tokens: u64) -> LastTurn {
     let model = format!("model-of-{provider}");
-    LastTurn { provider: provider.to_owned(), model, recent_tokens, cached_tokens }
+    LastTurn { provider: provider.to_owned(), model, provider_key_id: None, recent_tokens, cached_tokens }
 }
 
 fn ask(candidates: Vec<Candidate>, needs: Needs, last_turn: Option<LastTurn>) -> Decision {
