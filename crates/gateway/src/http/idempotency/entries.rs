@@ -1,9 +1,8 @@
 //! Which keys are known, how far the work for each is, and for how long an answer is kept.
 
 use super::kept::Kept;
-use super::{Claim, HEADER};
+use super::{HEADER, Offer};
 use crate::error::{ApiError, ApiResult, Code};
-use crate::pipeline::Delivery;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -44,7 +43,7 @@ struct Entry {
 pub(super) enum Stage {
     Running,
     /// A stream has begun; whoever takes it has it.
-    Begun(Arc<Mutex<Option<(Delivery, Claim)>>>),
+    Begun(Arc<Mutex<Option<Offer>>>),
     Done(Arc<Kept>),
     Failed(ApiError),
     /// It was given up, because nobody waited.

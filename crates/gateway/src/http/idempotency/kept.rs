@@ -98,10 +98,13 @@ impl Stream for Keeping {
         let this = &mut *self;
         let polled = Pin::new(&mut this.inner).poll_next(context);
         match &polled {
-            Poll::Ready(Some(Ok(bytes))) if this.kept.len() + bytes.len() <= LONGEST_KEPT => {
+            Poll::Ready(Some(Ok(bytes))) if this.whole && this.kept.len() + bytes.len() <= LONGEST_KEPT => {
                 this.kept.extend_from_slice(bytes);
             }
-            Poll::Ready(Some(_)) => this.whole = false,
+            Poll::Ready(Some(_)) => {
+                this.whole = false;
+                this.kept = Vec::new();
+            }
             Poll::Ready(None) => {
                 // What failed is not kept: the claim is dropped, which frees the key.
                 if let Some(mut claim) = this.claim.take()

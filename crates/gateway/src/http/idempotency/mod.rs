@@ -31,7 +31,7 @@ use std::io::{BufWriter, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use tokenrouter_protocol::Request;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::timeout_at;
 
 pub(super) const HEADER: &str = "idempotency-key";
@@ -93,8 +93,8 @@ pub(super) async fn once(
                 Stage::Running => {}
                 Stage::Begun(slot) => {
                     let taken = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-                    if let Some((delivery, claim)) = taken {
-                        return Ok(hand_over(stage, delivery, claim, deadline));
+                    if let Some(offer) = taken {
+                        return Ok(hand_over(stage, offer, deadline));
                     }
                 }
                 Stage::Done(kept) => return kept.give(app, caller, is_first).await,
@@ -111,6 +111,14 @@ pub(super) async fn once(
             }
         }
     }
+}
+
+/// A stream that has begun, for whoever takes it.
+struct Offer {
+    delivery: Delivery,
+    claim: Claim,
+    /// Goes with the offer, which tells the work that somebody has taken it.
+    _untaken: oneshot::Sender<()>,
 }
 
 /// The right, and the duty, to say how the work ended.
@@ -162,17 +170,19 @@ async fn work(mut claim: Claim, caller: Caller, request_id: String, request: Req
     let body = DeliveryBody::Stream(stream);
     let delivery = Delivery { provider, model, limits, background: None, body };
     let (name, stage) = (claim.name.clone(), Arc::clone(&claim.stage));
-    let slot = Arc::new(Mutex::new(Some((delivery, claim))));
+    let (untaken, taken) = oneshot::channel::<()>();
+    let slot = Arc::new(Mutex::new(Some(Offer { delivery, claim, _untaken: untaken })));
     let mut cut = app.cut.subscribe();
     stage.send_replace(Stage::Begun(Arc::clone(&slot)));
     // Who takes it holds a place among those who wait, and says how it ended. If nobody takes it, it is
     // dropped here, which cancels it; when the gateway stops it is told so, and ends by itself.
     let is_cut = tokio::select! {
+        _ = taken => return,
         () = app.idempotency.until_deserted(&name, &stage) => false,
         stop = cut.wait_for(Option::is_some) => stop.is_ok(),
     };
     let left = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some((Delivery { body: DeliveryBody::Stream(mut stream), .. }, _claim)) = left
+    if let Some(Offer { delivery: Delivery { body: DeliveryBody::Stream(mut stream), .. }, claim: _claim, .. }) = left
         && is_cut
     {
         while stream.next().await.is_some() {}
@@ -180,7 +190,8 @@ async fn work(mut claim: Claim, caller: Caller, request_id: String, request: Req
 }
 
 /// Gives the stream to its taker, for as long as that one has time, and keeps what passes.
-fn hand_over(stage: watch::Receiver<Stage>, delivery: Delivery, claim: Claim, deadline: Instant) -> Response {
+fn hand_over(stage: watch::Receiver<Stage>, offer: Offer, deadline: Instant) -> Response {
+    let Offer { delivery, claim, .. } = offer;
     let Delivery { provider, model, limits, body, .. } = delivery;
     match body {
         DeliveryBody::Plain(_, bytes) => tell_limits(tell_target(json_bytes(bytes), &provider, &model), &limits),
