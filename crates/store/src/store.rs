@@ -80,10 +80,7 @@ impl Store {
     }
 
     /// What is not in the database may be in the spool: while records go there, nobody is told that it does not exist.
-    fn or_in_spool<T>(&self, found: Option<T>) -> Result<Option<T>> {
-        if found.is_none() { self.not_in_spool().map(|()| found) } else { Ok(found) }
-    }
-
+    /// To be asked before the database is: what is brought in between is in neither for who asks behind it.
     fn not_in_spool(&self) -> Result<()> {
         if self.recording() == Recording::Direct {
             return Ok(());
@@ -98,6 +95,14 @@ impl Store {
     pub async fn close(&self) {
         self.database.close().await;
     }
+}
+
+/// `spooled`: what [`Store::not_in_spool`] said before the database was asked.
+fn or_in_spool<T>(found: Option<T>, spooled: Result<()>) -> Result<Option<T>> {
+    if found.is_none() {
+        spooled?;
+    }
+    Ok(found)
 }
 
 /// Workspaces and keys.
@@ -403,8 +408,9 @@ impl Store {
 
     pub async fn get_response(&self, workspace_id: i64, id: &str) -> Result<Option<StoredResponse>> {
         let id = id.to_owned();
+        let spooled = self.not_in_spool();
         let found = self.database.read(move |db| responses::get(db, workspace_id, &id)).await?;
-        self.or_in_spool(found)
+        or_in_spool(found, spooled)
     }
 
     /// A response and those before it that `previous_response_id` leads to, newest first, at most `limit`
@@ -412,9 +418,10 @@ impl Store {
     /// then the last one has a `previous_response_id`.
     pub async fn get_chain(&self, workspace_id: i64, id: &str, limit: u32) -> Result<Vec<StoredResponse>> {
         let id = id.to_owned();
+        let spooled = self.not_in_spool();
         let chain = self.database.read(move |db| responses::chain(db, workspace_id, &id, limit)).await?;
         if chain.last().is_none_or(|oldest| oldest.previous_response_id.is_some()) {
-            self.not_in_spool()?;
+            spooled?;
         }
         Ok(chain)
     }
@@ -431,8 +438,9 @@ impl Store {
 
     pub async fn get_request(&self, workspace_id: i64, request_id: &str) -> Result<Option<LedgerEntry>> {
         let request_id = request_id.to_owned();
+        let spooled = self.not_in_spool();
         let found = self.database.read(move |db| ledger::get(db, workspace_id, &request_id)).await?;
-        self.or_in_spool(found)
+        or_in_spool(found, spooled)
     }
 
     /// Newest first. `before` is the request id that the page before ended with; one that is not there
@@ -445,8 +453,9 @@ impl Store {
     /// The request that made a response, whether the response was stored or not.
     pub async fn get_request_of_response(&self, workspace_id: i64, response_id: &str) -> Result<Option<LedgerEntry>> {
         let response_id = response_id.to_owned();
+        let spooled = self.not_in_spool();
         let found = self.database.read(move |db| ledger::of_response(db, workspace_id, &response_id)).await?;
-        self.or_in_spool(found)
+        or_in_spool(found, spooled)
     }
 
     /// Newest first, from behind the request `after`; `None` if the workspace has no such request.
@@ -578,13 +587,14 @@ impl Store {
     }
 
     /// A page of items, and one more if there are more; `None` if there is no item that the page is to
-    /// begin after.
+    /// begin after. An error while turns may be in the spool.
     pub async fn list_conversation_items(
         &self,
         workspace_id: i64,
         id: &str,
         page: ItemPage,
     ) -> Result<Option<Vec<ConversationItem>>> {
+        self.not_in_spool()?;
         let id = id.to_owned();
         self.database.read(move |db| conversations::list_items(db, workspace_id, &id, &page)).await
     }
@@ -596,7 +606,9 @@ impl Store {
         item_id: &str,
     ) -> Result<Option<ConversationItem>> {
         let (id, item_id) = (id.to_owned(), item_id.to_owned());
-        self.database.read(move |db| conversations::get_item(db, workspace_id, &id, &item_id)).await
+        let spooled = self.not_in_spool();
+        let found = self.database.read(move |db| conversations::get_item(db, workspace_id, &id, &item_id)).await?;
+        or_in_spool(found, spooled)
     }
 
     /// False if the conversation has no such item.

@@ -26,7 +26,7 @@ use tokenrouter_firewall::Tally;
 use tokenrouter_protocol::{FieldNames, Item, Object, ProviderError, Request, Response, new_ordered_id};
 use tokenrouter_providers::{AnswerChecks, Loss};
 use tokenrouter_routing::{LatencyView, Mode, Target};
-use tokenrouter_store::{Capture, ConversationTurn, LedgerEntry, StoredResponse};
+use tokenrouter_store::{Capture, ConversationTurn, LedgerEntry, Recording, StoredResponse};
 use tokenrouter_upstream::Failure;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -343,7 +343,8 @@ impl Record {
     async fn count_hits(&self) {
         let hits: Vec<(i64, u64)> =
             self.tally.iter().map(|hit| (hit.rule_id, hit.matches)).filter(|(_, matches)| *matches > 0).collect();
-        if hits.is_empty() {
+        // While the database cannot be written to, records are not to wait behind counts that fail.
+        if hits.is_empty() || self.app.store.recording() != Recording::Direct {
             return;
         }
         if let Err(error) = self.app.store.count_firewall_hits(hits, now_ms()).await {

@@ -102,14 +102,19 @@ impl Database {
         }
     }
 
-    /// Runs a change in a transaction of its own, committed if it answers `Ok`.
+    /// Runs a change in a transaction of its own, committed if it answers `Ok`. An error at once while records go to the
+    /// spool: those come first, and would be overlooked by it, or undo it when they are brought in.
     pub(crate) async fn write<T, F>(&self, change: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
     {
+        let spool = Arc::clone(&self.spool);
         self.writer
             .call(move |connection| {
+                if spool.is_active() {
+                    return Err(StoreError::Unavailable { reason: "it cannot be written to".into() });
+                }
                 let transaction = writer::begin(connection)?;
                 let value = change(&transaction)?;
                 transaction.commit()?;

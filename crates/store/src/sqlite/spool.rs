@@ -15,6 +15,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
+use super::migrations;
 use super::writer::{RecordJob, begin, insert};
 use crate::captures::Capture;
 use crate::conversations::{ConversationItem, ConversationTurn};
@@ -40,7 +41,7 @@ impl SpoolState {
         self.is_active.load(Ordering::Acquire)
     }
 
-    /// Whether a record was refused for want of room.
+    /// Whether a record was refused, for want of room or because the file could not be written to.
     pub(crate) fn is_full(&self) -> bool {
         self.is_full.load(Ordering::Acquire)
     }
@@ -82,7 +83,14 @@ impl Spool {
         for job in jobs {
             write_line(&mut lines, &Record::of(job)?)?;
         }
-        self.open()?;
+        if let Err(error) = self.open() {
+            // What cannot be written here cannot be written anywhere: requests are refused before a provider is asked.
+            // Another process lets go of it by itself.
+            if !matches!(error, StoreError::Unavailable { .. }) {
+                self.state.is_full.store(true, Ordering::Release);
+            }
+            return Err(error);
+        }
         let before = self.state.bytes();
         let after = before.saturating_add(lines.len() as u64);
         if after > self.most_bytes {
@@ -94,6 +102,7 @@ impl Spool {
         if let Err(error) = written {
             // Half a line would spoil the one that comes behind it.
             let _ = file.set_len(before);
+            self.state.is_full.store(true, Ordering::Release);
             return Err(self.wrong(&error));
         }
         self.state.bytes.store(after, Ordering::Relaxed);
@@ -105,8 +114,7 @@ impl Spool {
     /// # Errors
     /// When the database does not take them: then they stay.
     pub(super) fn replay(&mut self, connection: &mut Connection) -> Result<u64> {
-        // Whether it takes anything at all.
-        begin(connection)?.rollback()?;
+        try_out(connection)?;
         if !self.has_records() {
             self.deactivate();
             return Ok(0);
@@ -230,6 +238,15 @@ fn private() -> OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
+}
+
+/// Whether the database takes anything. The lock can be had on a full disk too, so something is written.
+fn try_out(connection: &mut Connection) -> Result<()> {
+    let transaction = begin(connection)?;
+    let version = migrations::version(&transaction)?;
+    transaction.pragma_update(None, "user_version", version)?;
+    transaction.commit()?;
+    Ok(())
 }
 
 fn is_there(connection: &Connection, entry: &LedgerEntry) -> rusqlite::Result<bool> {
