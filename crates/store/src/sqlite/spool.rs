@@ -6,7 +6,7 @@
 //! meanwhile.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -55,6 +55,8 @@ pub(super) struct Spool {
     path: PathBuf,
     /// Opened and locked with the first record.
     file: Option<File>,
+    /// The file ends within a line, of a process that died while it wrote it.
+    is_torn: bool,
     most_bytes: u64,
     state: Arc<SpoolState>,
 }
@@ -62,7 +64,7 @@ pub(super) struct Spool {
 impl Spool {
     /// Beside the database at `path`.
     pub(super) fn new(path: &Path, most_bytes: u64, state: Arc<SpoolState>) -> Self {
-        Self { path: beside(path, ".spool"), file: None, most_bytes, state }
+        Self { path: beside(path, ".spool"), file: None, is_torn: false, most_bytes, state }
     }
 
     pub(super) fn is_active(&self) -> bool {
@@ -91,6 +93,10 @@ impl Spool {
             }
             return Err(error);
         }
+        if self.is_torn {
+            // Half a line would spoil the one that comes behind it.
+            lines.insert(0, b'\n');
+        }
         let before = self.state.bytes();
         let after = before.saturating_add(lines.len() as u64);
         if after > self.most_bytes {
@@ -100,11 +106,14 @@ impl Spool {
         let mut file = self.file()?;
         let written = file.write_all(&lines).and_then(|()| file.sync_data());
         if let Err(error) = written {
-            // Half a line would spoil the one that comes behind it.
-            let _ = file.set_len(before);
+            if file.set_len(before).is_err() {
+                // With what there is of the lines: it is opened anew, and looked at.
+                self.file = None;
+            }
             self.state.is_full.store(true, Ordering::Release);
             return Err(self.wrong(&error));
         }
+        self.is_torn = false;
         self.state.bytes.store(after, Ordering::Relaxed);
         Ok(())
     }
@@ -143,6 +152,7 @@ impl Spool {
         }
         let file = self.file()?;
         file.set_len(0).and_then(|()| file.sync_data()).map_err(|error| self.wrong(&error))?;
+        self.is_torn = false;
         self.state.bytes.store(0, Ordering::Relaxed);
         // The file stays, and its lock goes: whoever has opened it may lock it, and append to this very file.
         self.file = None;
@@ -203,6 +213,7 @@ impl Spool {
         let file = private().read(true).append(true).open(&self.path).map_err(|error| self.wrong(&error))?;
         file.try_lock().map_err(|_| StoreError::Unavailable { reason: "its spool is another process's".into() })?;
         let bytes = file.metadata().map_err(|error| self.wrong(&error))?.len();
+        self.is_torn = bytes > 0 && !ends_a_line(&file).map_err(|error| self.wrong(&error))?;
         self.state.bytes.store(bytes, Ordering::Relaxed);
         self.file = Some(file);
         Ok(())
@@ -238,6 +249,14 @@ fn private() -> OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
+}
+
+/// Of a file that is not empty.
+fn ends_a_line(mut file: &File) -> std::io::Result<bool> {
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
 }
 
 /// Whether the database takes anything. The lock can be had on a full disk too, so something is written.
@@ -453,6 +472,20 @@ mod tests {
         assert_eq!(spool.replay(&mut connection).unwrap(), 1);
         let aside = std::fs::read_to_string(beside(&spool.path, ".rejected")).unwrap();
         assert_eq!(aside.lines().count(), 1);
+    }
+
+    #[test]
+    fn a_line_that_was_cut_off_does_not_spoil_what_is_appended_behind_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut connection, mut before) = open(&folder, 1 << 20);
+        before.append([job("a", None), job("b", None)].iter()).unwrap();
+        let path = before.path.clone();
+        drop(before);
+        let lines = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &lines[..lines.len() - 5]).unwrap();
+        let mut spool = Spool::new(&folder.path().join("t.db"), 1 << 20, Arc::default());
+        spool.append([job("c", None), job("d", None)].iter()).unwrap();
+        assert_eq!(spool.replay(&mut connection).unwrap(), 3);
     }
 
     #[test]
