@@ -150,6 +150,7 @@ impl Spool {
                 break;
             }
         }
+        sync_commits(connection)?;
         let file = self.file()?;
         file.set_len(0).and_then(|()| file.sync_data()).map_err(|error| self.wrong(&error))?;
         self.is_torn = false;
@@ -266,6 +267,15 @@ fn try_out(connection: &mut Connection) -> Result<()> {
     transaction.pragma_update(None, "user_version", version)?;
     transaction.commit()?;
     Ok(())
+}
+
+/// Brings all commits so far onto the disk, where they are not by themselves: before what they were made of goes.
+fn sync_commits(connection: &mut Connection) -> Result<()> {
+    connection.execute_batch("PRAGMA synchronous = FULL")?;
+    // It syncs the WAL, with all that stands before it there.
+    let synced = try_out(connection);
+    connection.execute_batch("PRAGMA synchronous = NORMAL")?;
+    synced
 }
 
 fn is_there(connection: &Connection, entry: &LedgerEntry) -> rusqlite::Result<bool> {
