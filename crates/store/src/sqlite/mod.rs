@@ -50,6 +50,7 @@ pub(crate) struct Database {
     /// `None` where the one connection is all there is, in memory: then the writer reads too.
     readers: Option<Readers>,
     spool: Arc<SpoolState>,
+    has_spool: bool,
 }
 
 impl Database {
@@ -77,8 +78,9 @@ impl Database {
             // Another process appends to it, or the database fails again: it waits for another time.
             tracing::warn!(%error, "the spool was left as it is");
         }
+        let has_spool = spool.is_some();
         let writer = Writer::start(connection, checkpointer, spool)?;
-        Ok(Self { writer, readers: path.map(Readers::new), spool: state })
+        Ok(Self { writer, readers: path.map(Readers::new), spool: state, has_spool })
     }
 
     pub(crate) fn spool(&self) -> &SpoolState {
@@ -109,16 +111,22 @@ impl Database {
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
     {
-        let spool = Arc::clone(&self.spool);
+        let (spool, has_spool) = (Arc::clone(&self.spool), self.has_spool);
         self.writer
             .call(move |connection| {
                 if spool.is_active() {
                     return Err(StoreError::Unavailable { reason: "it cannot be written to".into() });
                 }
-                let transaction = writer::begin(connection)?;
-                let value = change(&transaction)?;
-                transaction.commit()?;
-                Ok(value)
+                let written = in_transaction(connection, change);
+                match &written {
+                    // Records that wait behind others that fail alike are not to wait as long for each of them: the
+                    // next one is for the spool.
+                    Err(error) if has_spool && error.concerns_whole_database() => connection::be_impatient(connection)?,
+                    Err(_) => {}
+                    // What is committed is no error any more.
+                    Ok(_) => drop(connection::be_patient(connection)),
+                }
+                written
             })
             .await
     }
@@ -152,4 +160,11 @@ impl Database {
         }
         self.writer.close().await;
     }
+}
+
+fn in_transaction<T>(connection: &mut Connection, change: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+    let transaction = writer::begin(connection)?;
+    let value = change(&transaction)?;
+    transaction.commit()?;
+    Ok(value)
 }
