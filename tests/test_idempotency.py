@@ -221,6 +221,16 @@ def test_work_that_goes_on_without_its_caller_holds_its_place(
         assert post(client, "k").headers["idempotent-replayed"] == "true"
 
 
+def test_a_stream_read_to_its_end_gives_its_place_back(start_gateway: Callable[..., gp.Gateway], tmp_path: Path) -> None:
+    config = tmp_path / "tokenrouter.toml"
+    config.write_text("[server]\nmax_in_flight = 1\nmax_waiting = 1\n")
+    gateway = start_gateway(config=config)
+    with gateway.http() as client:
+        for number in range(3):
+            answer = post(client, f"k{number}", stream=True)
+            assert answer.status_code == 200 and "response.completed" in answer.text
+
+
 def test_a_stream_that_nobody_takes_is_recorded_when_the_gateway_stops(
     start_gateway: Callable[..., gp.Gateway], tmp_path: Path
 ) -> None:
