@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import secrets
 import sqlite3
 import threading
@@ -257,3 +258,23 @@ def test_the_sdks_retries_are_one_request(own: tuple[gp.Gateway, gp.Simulator]) 
     with Tokenrouter(api_key=gateway.key, base_url=gateway.url, timeout=1.0, max_retries=3) as client:
         assert client.responses.create(model="openai/gpt-4o", input=mark).output_text
     assert len(simulator.requests(mark)) == 1
+
+
+def test_who_waited_for_a_stream_that_another_took_and_left_may_try_again(own: tuple[gp.Gateway, gp.Simulator]) -> None:
+    gateway, simulator = own
+    simulator.fault(count=12, delay_ms=300, drip_ms=100)
+
+    def begin(number: int) -> tuple[int, str | None]:
+        """Leaves with the first line."""
+        headers = {"idempotency-key": f"k{number // 2}"}
+        with (
+            gateway.http() as client,
+            client.stream("POST", "/v1/responses", json=ASK | {"stream": True}, headers=headers) as answer,
+        ):
+            next(answer.iter_lines())
+            return answer.status_code, answer.headers.get("retry-after")
+
+    # Who of two takes it is chance: of six pairs, some are taken by the second.
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        answers = set(pool.map(begin, range(12)))
+    assert answers <= {(200, None), (503, "1")}

@@ -6,13 +6,15 @@ use crate::error::{ApiError, ApiResult, Code};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// How long the work goes on when nobody waits for it any more: clients try again within some seconds.
 const PATIENCE: Duration = Duration::from_secs(15);
 const KEEP: Duration = Duration::from_secs(3_600);
 /// All that is kept, in bytes.
 const MOST_KEPT: usize = 64 * 1024 * 1024;
+/// All that is held of streams that are not at their end yet, in bytes; one that finds no room is not kept.
+const MOST_UNDER_WAY: usize = 64 * 1024 * 1024;
 
 /// The API key's id, and what it sent as the header: another API key may have other models, limits and a
 /// budget of its own, and is answered for itself.
@@ -20,9 +22,16 @@ pub(super) type Name = (i64, String);
 
 pub(super) type Stager = Arc<watch::Sender<Stage>>;
 
-#[derive(Default)]
 pub(crate) struct Idempotency {
     entries: Mutex<Entries>,
+    /// For what is kept of streams that are under way, a permit a byte.
+    pub(super) room: Arc<Semaphore>,
+}
+
+impl Default for Idempotency {
+    fn default() -> Self {
+        Self { entries: Mutex::default(), room: Arc::new(Semaphore::new(MOST_UNDER_WAY)) }
+    }
 }
 
 #[derive(Default)]

@@ -15,7 +15,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// The longest single answer that is kept.
 const LONGEST_KEPT: usize = 4 * 1024 * 1024;
@@ -74,12 +74,51 @@ impl Kept {
     }
 }
 
+/// What has passed of a stream, for as long as there is room for it among those of all streams.
+struct Passed {
+    /// A permit a byte.
+    room: Arc<Semaphore>,
+    held: Option<OwnedSemaphorePermit>,
+    bytes: Option<Vec<u8>>,
+}
+
+impl Passed {
+    fn new(room: Arc<Semaphore>) -> Self {
+        Self { room, held: None, bytes: Some(Vec::new()) }
+    }
+
+    fn add(&mut self, more: &[u8]) {
+        let Some(bytes) = self.bytes.as_mut().filter(|bytes| bytes.len() + more.len() <= LONGEST_KEPT) else {
+            return self.drop_all();
+        };
+        let count = u32::try_from(more.len()).unwrap_or(u32::MAX);
+        let Ok(permit) = Arc::clone(&self.room).try_acquire_many_owned(count) else {
+            return self.drop_all();
+        };
+        bytes.extend_from_slice(more);
+        match &mut self.held {
+            Some(held) => held.merge(permit),
+            held => *held = Some(permit),
+        }
+    }
+
+    fn drop_all(&mut self) {
+        self.bytes = None;
+        self.held = None;
+    }
+
+    /// All that passed; `None` if it was too much.
+    fn take(&mut self) -> Option<Vec<u8>> {
+        self.held = None;
+        self.bytes.take()
+    }
+}
+
 /// A stream that is kept while it passes.
 pub(super) struct Keeping {
     inner: ResponseStream,
     claim: Option<Claim>,
-    kept: Vec<u8>,
-    whole: bool,
+    kept: Passed,
     target: (String, String),
     _waits: watch::Receiver<Stage>,
 }
@@ -87,7 +126,8 @@ pub(super) struct Keeping {
 impl Keeping {
     /// `stage`: who takes the stream counts among those who wait for it.
     pub fn new(inner: ResponseStream, claim: Claim, target: (String, String), stage: watch::Receiver<Stage>) -> Self {
-        Self { inner, claim: Some(claim), kept: Vec::new(), whole: true, target, _waits: stage }
+        let kept = Passed::new(Arc::clone(&claim.app.idempotency.room));
+        Self { inner, claim: Some(claim), kept, target, _waits: stage }
     }
 }
 
@@ -98,26 +138,43 @@ impl Stream for Keeping {
         let this = &mut *self;
         let polled = Pin::new(&mut this.inner).poll_next(context);
         match &polled {
-            Poll::Ready(Some(Ok(bytes))) if this.whole && this.kept.len() + bytes.len() <= LONGEST_KEPT => {
-                this.kept.extend_from_slice(bytes);
-            }
-            Poll::Ready(Some(_)) => {
-                this.whole = false;
-                this.kept = Vec::new();
-            }
+            Poll::Ready(Some(Ok(bytes))) => this.kept.add(bytes),
             Poll::Ready(None) => {
                 // What failed is not kept: the claim is dropped, which frees the key.
                 if let Some(mut claim) = this.claim.take()
                     && !this.inner.has_failed()
                 {
-                    let bytes = std::mem::take(&mut this.kept);
-                    let body = if this.whole { KeptBody::Events(bytes.into()) } else { KeptBody::TooLong };
+                    let body = this.kept.take().map_or(KeptBody::TooLong, |bytes| KeptBody::Events(bytes.into()));
                     let (provider, model) = std::mem::take(&mut this.target);
                     claim.settle(Stage::Done(Arc::new(Kept { provider, model, limits: Vec::new(), body })));
                 }
             }
-            Poll::Pending => {}
+            Poll::Pending | Poll::Ready(Some(Err(_))) => {}
         }
         polled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_under_way_are_kept_within_one_bound_for_all() {
+        let room = Arc::new(Semaphore::new(10));
+        let (mut first, mut second) = (Passed::new(Arc::clone(&room)), Passed::new(Arc::clone(&room)));
+        first.add(b"12345");
+        second.add(b"1234");
+        second.add(b"56");
+        assert_eq!(room.available_permits(), 5, "what is not kept holds no room");
+        second.add(b"7");
+        assert_eq!(second.take(), None);
+        first.add(b"67890");
+        assert_eq!(first.take().as_deref(), Some(&b"1234567890"[..]));
+        assert_eq!(room.available_permits(), 10);
+        let mut long = Passed::new(Arc::new(Semaphore::new(2 * LONGEST_KEPT)));
+        long.add(&vec![0; LONGEST_KEPT]);
+        long.add(b"1");
+        assert_eq!(long.take(), None);
     }
 }

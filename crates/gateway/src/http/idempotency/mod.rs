@@ -81,7 +81,8 @@ pub(super) async fn once(
         let is_first = first.is_some();
         if let Some(sender) = first {
             let claim = Claim { app: Arc::clone(app), name: name.clone(), stage: sender, settled: false };
-            let request = request.take().ok_or_else(|| ApiError::internal(&"the work ended without a word"))?;
+            // Its own work has ended without an answer to this caller.
+            let request = request.take().ok_or_else(taken_and_left)?;
             // Its time is the gateway's: others may wait longer than this caller does.
             let mut patient = caller.clone();
             patient.time_limit = None;
@@ -111,6 +112,12 @@ pub(super) async fn once(
             }
         }
     }
+}
+
+/// Whoever asks again does the work anew.
+fn taken_and_left() -> ApiError {
+    let message = format!("another call with this `{HEADER}` took the stream and left; try again");
+    ApiError { retry_after_seconds: Some(1), ..ApiError::new(Code::Unavailable, message) }
 }
 
 /// A stream that has begun, for whoever takes it.
