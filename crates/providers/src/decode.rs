@@ -2,7 +2,8 @@
 
 use crate::lowering::CustomCalls;
 use crate::{Kind, Translation, anthropic, chat, gemini, openai};
-use tokenrouter_protocol::ModelEvent;
+use serde_json::Value;
+use tokenrouter_protocol::{ModelEvent, Usage};
 
 /// An answer that is not what the provider's API promises. Never holds text of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +23,26 @@ impl DecodeError {
     }
 }
 
+/// A provider that tells of more tokens than this in one answer tells nothing.
+const MOST_TOKENS: u64 = 1_000_000_000_000;
+
+/// A count of tokens, if it can be one.
+pub(crate) fn tokens(value: &Value) -> Option<u64> {
+    value.as_u64().filter(|count| *count <= MOST_TOKENS)
+}
+
+/// Takes out, from `before` on, usage that cannot be: it is unknown then, and estimated as where none is told.
+fn drop_impossible_usage(out: &mut Vec<ModelEvent>, before: usize) {
+    let mut at = 0;
+    out.retain(|event| {
+        at += 1;
+        let ModelEvent::Usage(usage) = event else { return true };
+        let Usage { uncached_input, cache_read, cache_write, cache_write_1h, output, reasoning } = *usage;
+        let counts = [uncached_input, cache_read, cache_write, cache_write_1h, output, reasoning];
+        at <= before || counts.iter().all(|count| *count <= MOST_TOKENS)
+    });
+}
+
 /// The events of a plain answer (status 2xx), in the order in which a stream would have brought them.
 ///
 /// # Errors
@@ -36,6 +57,7 @@ pub fn decode_response(kind: Kind, body: &[u8], translation: &Translation) -> Re
         Kind::Gemini => gemini::decode(text, translation, &mut out)?,
         Kind::Mistral | Kind::DeepSeek | Kind::OpenAiCompatible => chat::decode(text, translation, &mut out)?,
     }
+    drop_impossible_usage(&mut out, 0);
     CustomCalls::default().rewrite(&translation.lowered, &mut out, 0);
     Ok(out)
 }
@@ -84,6 +106,7 @@ impl StreamDecoder {
             Wire::Gemini(stream) => stream.event(data, &self.translation, out)?,
             Wire::Chat(stream) => stream.event(data, &self.translation, out)?,
         }
+        drop_impossible_usage(out, before);
         self.custom_calls.rewrite(&self.translation.lowered, out, before);
         self.note_end(out, before);
         Ok(())
@@ -103,6 +126,7 @@ impl StreamDecoder {
             Wire::Gemini(stream) => stream.end(&self.translation, out)?,
             Wire::OpenAi(_) | Wire::Anthropic(_) => {}
         }
+        drop_impossible_usage(out, before);
         self.custom_calls.rewrite(&self.translation.lowered, out, before);
         self.note_end(out, before);
         if self.finished { Ok(()) } else { Err(DecodeError::Truncated) }
@@ -123,7 +147,7 @@ impl StreamDecoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
     use tokenrouter_protocol::{Assembler, Ending, FinishReason, Item, Request, Response};
 
     /// The arguments of the call in an answer, as the caller gets them.
@@ -185,5 +209,32 @@ mod tests {
             assert_eq!(arguments(plain), "{}", "{kind:?}, plain");
             assert_eq!(arguments(streamed(kind, &stream)), "{}", "{kind:?}, streamed");
         }
+    }
+
+    #[test]
+    fn counts_that_cannot_be_are_unknown() {
+        let chat = |prompt: Value| {
+            json!({
+                "choices": [{"index": 0, "message": {"role": "assistant", "content": "x"}, "finish_reason": "stop"}],
+                "usage": {"prompt_tokens": prompt, "completion_tokens": 1},
+            })
+        };
+        let anthropic = |hour: Value| {
+            json!({
+                "type": "message", "content": [{"type": "text", "text": "x"}], "stop_reason": "end_turn",
+                "usage": {"input_tokens": 2, "output_tokens": 1, "cache_creation": {
+                    "ephemeral_5m_input_tokens": u64::MAX, "ephemeral_1h_input_tokens": hour,
+                }},
+            })
+        };
+        let is_told = |kind, body: Value| {
+            let events = decode_response(kind, body.to_string().as_bytes(), &Translation::new(kind, "p", "m")).unwrap();
+            events.iter().any(|event| matches!(event, ModelEvent::Usage(_)))
+        };
+        assert!(is_told(Kind::Mistral, chat(json!(3))));
+        assert!(!is_told(Kind::Mistral, chat(json!(MOST_TOKENS + 1))));
+        assert!(!is_told(Kind::Mistral, chat(json!(u64::MAX))));
+        assert!(is_told(Kind::Anthropic, anthropic(json!(5))));
+        assert!(!is_told(Kind::Anthropic, anthropic(json!(u64::MAX))));
     }
 }

@@ -1,5 +1,6 @@
 //! Embeddings: OpenAI's format, which Mistral and the compatible hosts read with few differences.
 
+use crate::decode::tokens;
 use crate::encode::{EncodeError, Loss, Losses, to_json};
 use crate::{DecodeError, Kind};
 use serde::Deserialize;
@@ -102,8 +103,8 @@ pub fn decode_embeddings(body: &[u8], count: usize) -> Result<Embeddings, Decode
         }
     }
     let vectors = vectors.into_iter().collect::<Option<Vec<_>>>().ok_or(DecodeError::Shape(WHAT))?;
-    let tokens = answer.usage["prompt_tokens"].as_u64().or_else(|| answer.usage["total_tokens"].as_u64());
-    let usage = tokens.map(|tokens| Usage { uncached_input: tokens, ..Usage::default() });
+    let told = tokens(&answer.usage["prompt_tokens"]).or_else(|| tokens(&answer.usage["total_tokens"]));
+    let usage = told.map(|tokens| Usage { uncached_input: tokens, ..Usage::default() });
     Ok(Embeddings { model: answer.model.unwrap_or_default(), vectors, usage })
 }
 

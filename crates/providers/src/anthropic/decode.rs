@@ -1,6 +1,7 @@
 //! Anthropic's answers as our events.
 
 use super::native;
+use crate::decode::tokens;
 use crate::envelope::Sealed;
 use crate::failure::InlineError;
 use crate::{DecodeError, Kind, Translation};
@@ -138,7 +139,7 @@ impl Stream {
         let kept = &usage["cache_creation"];
         set(&mut self.usage.cache_write_1h, &kept["ephemeral_1h_input_tokens"]);
         let sum =
-            ["ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"].iter().filter_map(|n| kept[n].as_u64()).sum();
+            ["ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"].iter().filter_map(|n| tokens(&kept[n])).sum();
         set(&mut self.usage.cache_write, &Some(sum).filter(|n: &u64| *n > 0).map_or(Value::Null, Value::from));
         set(&mut self.usage.cache_write, &usage["cache_creation_input_tokens"]);
         set(&mut self.usage.output, &usage["output_tokens"]);
