@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import fcntl
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -123,3 +124,29 @@ def test_without_a_spool_what_cannot_be_recorded_is_an_error(start_gateway: Star
     with gateway.http() as api, locked(gateway):
         check_error(ask(api), 503, "internal_error", "service_unavailable")
     assert spool_bytes(gateway) == 0
+
+
+def test_a_spool_that_is_left_at_the_start_is_brought_in_later_and_what_it_ends_is_not_failed(
+    start_gateway: Start,
+) -> None:
+    gateway = start_gateway()
+    simulator = gp.Simulator(gateway.process.wait_for(r"simulator on (http://127\.0\.0\.1:\d+)"))
+    simulator.fault(count=1, delay_ms=500)
+    with gateway.http() as api:
+        id = ask(api, background=True).json()["id"]
+        gp.until(lambda: len(simulator.requests()) == 1, "the work")
+        with locked(gateway):
+            gp.until(lambda: spool_bytes(gateway) > 0, "its record")
+            gateway.process.kill()
+    with gateway.database.with_name(gateway.database.name + ".spool").open("rb") as spool:
+        # Another gateway's, as far as can be seen.
+        fcntl.flock(spool, fcntl.LOCK_EX)
+        again = start_gateway(environment={"TOKENROUTER_BOOTSTRAP_KEY": gateway.key})
+        with again.http(gateway.key) as api:
+            assert api.get(f"/v1/responses/{id}").json()["status"] in ("queued", "in_progress")
+            check_error(api.get("/v1/responses/resp_none"), 503, "internal_error", "service_unavailable")
+            new = ask(api).json()["id"]
+    with again.http(gateway.key) as api:
+        gp.until(lambda: spool_bytes(again) == 0, "its return")
+        assert api.get(f"/v1/responses/{id}").json()["status"] == "completed"
+    assert sorted(recorded(again)) == sorted([id, new])

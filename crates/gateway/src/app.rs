@@ -1,6 +1,7 @@
 //! What the gateway holds while it runs.
 
 use crate::accounts::{KeyProblem, Providers};
+use crate::clock::now_ms;
 use crate::connections;
 use crate::error::{ApiError, ApiResult, Code};
 use crate::http::{Idempotency, InFlight, Sessions};
@@ -121,6 +122,9 @@ pub struct App {
     pub(crate) unrecorded: AtomicUsize,
     /// Set when the gateway is told to stop: readiness goes first.
     pub(crate) stopping: AtomicBool,
+    started_ms: i64,
+    /// What a gateway before has left undone is still to be ended.
+    has_abandoned: AtomicBool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -166,8 +170,18 @@ impl App {
             let workspace = row.map(|row| row.name).unwrap_or_default();
             return Err(StartError::ProviderKey { id, workspace, provider, source });
         }
-        background::fail_abandoned(&app.store).await?;
+        app.end_abandoned().await?;
         Ok(app)
+    }
+
+    /// Ends what a gateway before has left undone, once: when its records are in the database, of which one may be the
+    /// end of what looks undone.
+    pub(crate) async fn end_abandoned(&self) -> Result<(), tokenrouter_store::StoreError> {
+        if self.has_abandoned.load(Ordering::Acquire) && !self.store.has_left_records() {
+            background::fail_abandoned(&self.store, self.started_ms).await?;
+            self.has_abandoned.store(false, Ordering::Release);
+        }
+        Ok(())
     }
 
     /// The same beside a gateway that may be running: for dry runs, not to be served.
@@ -212,6 +226,8 @@ impl App {
             cut: watch::Sender::new(None),
             unrecorded: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
+            started_ms: now_ms(),
+            has_abandoned: AtomicBool::new(true),
         }))
     }
 

@@ -153,6 +153,9 @@ async fn watch(app: Arc<App>) {
         if let Err(error) = app.store.recover().await {
             tracing::error!(%error, "the database cannot be written to; records wait in the spool");
         }
+        if let Err(error) = app.end_abandoned().await {
+            tracing::error!(%error, "responses that a gateway before has left could not be ended");
+        }
         if forgiven.elapsed() >= MINUTE {
             forgiven = Instant::now();
             app.learned.forgive();

@@ -20,7 +20,8 @@ pub enum StoreError {
     /// The file is not a database, is damaged, or holds a value that this program did not write.
     #[error("the database is damaged: {reason}")]
     Corrupt { reason: String },
-    /// The change contradicts what is there: a key that exists, a workspace that does not.
+    /// The change contradicts what is there (a key that exists, a workspace that does not), or is none that could be
+    /// stored anywhere: too long, of another type.
     #[error("the change conflicts with what is stored: {reason}")]
     Conflict { reason: String },
     /// A newer program has migrated this database.
@@ -40,7 +41,8 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the database itself is the matter, so that every other write would fail alike.
     pub(crate) fn concerns_whole_database(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::DiskFull | Self::Io { .. } | Self::Corrupt { .. })
+        // What nobody has foreseen is waited for too, rather than that what it was met with is given up.
+        !matches!(self, Self::Conflict { .. })
     }
 
     pub(crate) fn closed() -> Self {

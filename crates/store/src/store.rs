@@ -76,13 +76,23 @@ impl Store {
     /// Tries whether the database takes records again and brings in those that wait; nothing to do where none wait.
     /// Gives how many those were.
     pub async fn recover(&self) -> Result<u64> {
-        if self.recording() == Recording::Direct { Ok(0) } else { self.database.recover().await }
+        if self.recording() == Recording::Direct && !self.has_left_records() {
+            return Ok(0);
+        }
+        self.database.recover().await
+    }
+
+    /// Whether records that a process before has left wait for [`Store::recover`]: the database had not taken them
+    /// when it was opened.
+    #[must_use]
+    pub fn has_left_records(&self) -> bool {
+        self.database.spool().is_left()
     }
 
     /// What is not in the database may be in the spool: while records go there, nobody is told that it does not exist.
     /// To be asked before the database is: what is brought in between is in neither for who asks behind it.
     fn not_in_spool(&self) -> Result<()> {
-        if self.recording() == Recording::Direct {
+        if self.recording() == Recording::Direct && !self.has_left_records() {
             return Ok(());
         }
         Err(StoreError::Unavailable {
@@ -376,7 +386,9 @@ impl Store {
 
     pub async fn get_capture(&self, workspace_id: i64, request_id: &str) -> Result<Option<Capture>> {
         let request_id = request_id.to_owned();
-        self.database.read(move |db| captures::get(db, workspace_id, &request_id)).await
+        let spooled = self.not_in_spool();
+        let found = self.database.read(move |db| captures::get(db, workspace_id, &request_id)).await?;
+        or_in_spool(found, spooled)
     }
 
     /// For how many days the workspace keeps prompts and answers; `None`: it captures none.

@@ -341,9 +341,10 @@ async fn work(
     stream::finish(&mut record, &mut assembler, &mut codec, events, over, &mut Vec::new()).await;
 }
 
-/// Marks what a gateway that died has left as failed, and enters it in the ledger.
-pub(crate) async fn fail_abandoned(store: &Store) -> Result<(), StoreError> {
-    let left = store.unfinished_responses().await?;
+/// Marks what a gateway that died has left as failed, and enters it in the ledger: what was begun before `before_ms`.
+pub(crate) async fn fail_abandoned(store: &Store, before_ms: i64) -> Result<(), StoreError> {
+    let mut left = store.unfinished_responses().await?;
+    left.retain(|(_, response)| response.created_at_ms < before_ms);
     if !left.is_empty() {
         tracing::warn!(responses = left.len(), "responses in the background were left by a gateway that died");
     }

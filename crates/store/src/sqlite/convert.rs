@@ -16,7 +16,9 @@ impl From<Error> for StoreError {
             | Error::InvalidColumnType(..)
             | Error::Utf8Error(..) => Self::Corrupt { reason },
             Error::SqliteFailure(..) | Error::SqlInputError { .. } => match error.sqlite_error_code() {
-                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Unavailable { reason },
+                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::OutOfMemory) => {
+                    Self::Unavailable { reason }
+                }
                 Some(ErrorCode::DiskFull) => Self::DiskFull,
                 Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt { reason },
                 Some(
@@ -27,7 +29,12 @@ impl From<Error> for StoreError {
                     | ErrorCode::FileLockingProtocolFailed
                     | ErrorCode::NoLargeFileSupport,
                 ) => Self::Io { reason },
-                Some(ErrorCode::ConstraintViolation) => Self::Conflict { reason },
+                Some(
+                    ErrorCode::ConstraintViolation
+                    | ErrorCode::TooBig
+                    | ErrorCode::TypeMismatch
+                    | ErrorCode::ParameterOutOfRange,
+                ) => Self::Conflict { reason },
                 _ => Self::Internal { reason },
             },
             _ => Self::Internal { reason },

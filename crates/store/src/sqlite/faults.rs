@@ -1,11 +1,14 @@
 //! Tests of a database that fails: everyone waiting gets an error, and the writer goes on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::Database;
+use super::spool::Spool;
+use super::writer::RecordJob;
 use crate::error::{Result, StoreError};
 use crate::ledger::{LedgerEntry, StoredResponse};
 use crate::url::DatabaseUrl;
@@ -176,4 +179,73 @@ async fn a_change_that_fails_halfway_leaves_nothing_behind() {
     assert_eq!(failed, Err(StoreError::DiskFull));
     let first = database.read(|connection| super::workspaces::first(connection));
     assert_eq!(first.await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_could_not_be_brought_in_at_the_start_is_brought_in_later() {
+    let folder = tempfile::tempdir().unwrap();
+    open(&folder).close().await;
+    let path = folder.path().join("tr.db");
+    let mut other = Spool::new(&path, 1 << 20, Arc::default());
+    let job = RecordJob { entry: entry("left", String::new()), response: None, turn: None, capture: None };
+    other.append(std::iter::once(&job)).unwrap();
+    let database = Database::open(DatabaseUrl::SqliteFile(path), 1 << 20).unwrap();
+    assert!(database.spool().is_left() && !database.spool().is_active());
+    assert!(database.recover().await.is_err());
+    // New ones are not held up by it.
+    assert_eq!(database.record(entry("new", String::new()), None, None).await, Ok(()));
+    assert_eq!(entries(&database).await, 1);
+    drop(other);
+    assert_eq!(database.recover().await, Ok(1));
+    assert!(!database.spool().is_left());
+    assert_eq!(entries(&database).await, 2);
+}
+
+#[test]
+fn only_what_a_record_itself_is_refused_for_is_its_own_matter() {
+    let error = |code| StoreError::from(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None));
+    for code in [rusqlite::ffi::SQLITE_NOMEM, rusqlite::ffi::SQLITE_ERROR, rusqlite::ffi::SQLITE_FULL] {
+        assert!(error(code).concerns_whole_database(), "{code}");
+    }
+    for code in [rusqlite::ffi::SQLITE_TOOBIG, rusqlite::ffi::SQLITE_CONSTRAINT, rusqlite::ffi::SQLITE_MISMATCH] {
+        assert!(!error(code).concerns_whole_database(), "{code}");
+    }
+}
+
+#[tokio::test]
+async fn sums_that_are_too_large_for_the_database_are_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = open(&folder);
+    database
+        .write(|transaction| {
+            super::workspaces::create(transaction, "w", 1)?;
+            Ok(())
+        })
+        .await
+        .unwrap();
+    let sums = async || {
+        let rows = database.read(|connection| super::ledger::key_usage(connection, 0)).await.unwrap();
+        (rows[0].tokens, rows[0].cost_nano_usd)
+    };
+    let spent = |id: &str, tokens, cost| LedgerEntry {
+        charged_tokens: tokens,
+        charged_nano_usd: cost,
+        input_tokens: tokens,
+        cost_nano_usd: i64::try_from(cost).ok(),
+        ..entry(id, String::new())
+    };
+    for (id, tokens, cost) in [("a", 3 << 40, 7), ("b", (1 << 31) + 1, 0)] {
+        assert_eq!(database.record(spent(id, tokens, cost), None, None).await, Ok(()));
+    }
+    assert_eq!(sums().await, ((3 << 40) + (1 << 31) + 1, 7));
+    for id in ["c", "d"] {
+        assert_eq!(database.record(spent(id, u64::MAX, 1 << 62), None, None).await, Ok(()));
+    }
+    let most = i64::MAX.unsigned_abs();
+    assert_eq!(sums().await, (most, most));
+    let filter = crate::request_log::RequestFilter::default();
+    let rows = database
+        .read(move |connection| super::ledger::usage(connection, 1, &filter, crate::request_log::UsageGroup::Day));
+    let row = rows.await.unwrap().remove(0);
+    assert_eq!((row.requests, row.input_tokens, row.cost_nano_usd), (4, most, most));
 }

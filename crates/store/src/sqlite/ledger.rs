@@ -234,6 +234,23 @@ pub(crate) fn last(connection: &Connection) -> Result<i64> {
     connection.prepare_cached("SELECT coalesce(max(id), 0) FROM ledger")?.query_row([], |row| row.get(0))
 }
 
+/// The exact sum of whole numbers, up to 2^62; what is more is the greatest number. SQLite's own sum is an error when it
+/// is too large, so two halves are summed, which cannot be within a billion rows.
+macro_rules! total {
+    ($what:literal) => {
+        concat!(
+            "CASE WHEN sum((",
+            $what,
+            ") >> 30) > 4294967295 THEN 9223372036854775807
+             ELSE (sum((",
+            $what,
+            ") >> 30) << 30) + sum((",
+            $what,
+            ") & 1073741823) END"
+        )
+    };
+}
+
 /// The sums of a group; what the group is stands before.
 macro_rules! sums {
     ($group:literal) => {
@@ -241,11 +258,19 @@ macro_rules! sums {
             concat!(
                 "SELECT ",
                 $group,
-                ", count(*), sum(outcome IN ('completed', 'incomplete')), sum(input_tokens),
-                   sum(cached_input_tokens), sum(cache_write_tokens), sum(output_tokens),
-                   sum(reasoning_tokens), coalesce(sum(cost_nano_usd), 0),
-                   sum(cost_nano_usd IS NULL AND provider IS NOT NULL)
-                 FROM ledger"
+                ", count(*), sum(outcome IN ('completed', 'incomplete')), ",
+                total!("input_tokens"),
+                ", ",
+                total!("cached_input_tokens"),
+                ", ",
+                total!("cache_write_tokens"),
+                ", ",
+                total!("output_tokens"),
+                ", ",
+                total!("reasoning_tokens"),
+                ", coalesce(",
+                total!("cost_nano_usd"),
+                ", 0), sum(cost_nano_usd IS NULL AND provider IS NOT NULL) FROM ledger"
             ),
             "GROUP BY 1 ORDER BY 1"
         )
@@ -298,12 +323,14 @@ pub(crate) fn usage(
 pub(crate) fn key_usage(connection: &Connection, since_ms: i64) -> Result<Vec<KeyUsage>> {
     connection
         // By workspace, so that the index over time is of use.
-        .prepare_cached(
-            "SELECT ledger.workspace_id, key_id, sum(coalesce(charged_tokens, input_tokens + output_tokens)),
-                 sum(coalesce(charged_nano_usd, cost_nano_usd, 0))
-             FROM workspaces JOIN ledger ON ledger.workspace_id = workspaces.id
-             WHERE ledger.created_at_ms >= ?1 GROUP BY ledger.workspace_id, key_id",
-        )?
+        .prepare_cached(concat!(
+            "SELECT ledger.workspace_id, key_id, ",
+            total!("coalesce(charged_tokens, input_tokens + output_tokens)"),
+            ", ",
+            total!("coalesce(charged_nano_usd, cost_nano_usd, 0)"),
+            " FROM workspaces JOIN ledger ON ledger.workspace_id = workspaces.id
+              WHERE ledger.created_at_ms >= ?1 GROUP BY ledger.workspace_id, key_id"
+        ))?
         .query_map([since_ms], |row| {
             Ok(KeyUsage {
                 workspace_id: row.get(0)?,

@@ -75,8 +75,9 @@ impl Database {
         if let Some(spool) = spool.as_mut().filter(|spool| spool.has_records())
             && let Err(error) = spool.replay(&mut connection)
         {
-            // Another process appends to it, or the database fails again: it waits for another time.
+            // Another process appends to it, or the database fails again: `recover` tries it later.
             tracing::warn!(%error, "the spool was left as it is");
+            spool.leave();
         }
         let has_spool = spool.is_some();
         let writer = Writer::start(connection, checkpointer, spool)?;

@@ -12,11 +12,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize};
 
-use super::migrations;
 use super::writer::{RecordJob, begin, insert};
+use super::{ledger, migrations};
 use crate::captures::Capture;
 use crate::conversations::{ConversationItem, ConversationTurn};
 use crate::error::{Result, StoreError};
@@ -31,6 +31,7 @@ const CHECKSUM: usize = 16;
 #[derive(Debug, Default)]
 pub(crate) struct SpoolState {
     is_active: AtomicBool,
+    is_left: AtomicBool,
     is_full: AtomicBool,
     bytes: AtomicU64,
 }
@@ -39,6 +40,11 @@ impl SpoolState {
     /// Whether records go to the spool, since the database does not take them.
     pub(crate) fn is_active(&self) -> bool {
         self.is_active.load(Ordering::Acquire)
+    }
+
+    /// Whether what a process before has left could not be brought in yet.
+    pub(crate) fn is_left(&self) -> bool {
+        self.is_left.load(Ordering::Acquire)
     }
 
     /// Whether a record was refused, for want of room or because the file could not be written to.
@@ -69,6 +75,15 @@ impl Spool {
 
     pub(super) fn is_active(&self) -> bool {
         self.state.is_active()
+    }
+
+    pub(super) fn is_left(&self) -> bool {
+        self.state.is_left()
+    }
+
+    /// Its records are to be brought in later, without that new ones come here.
+    pub(super) fn leave(&self) {
+        self.state.is_left.store(true, Ordering::Release);
     }
 
     /// From now on records come here.
@@ -171,19 +186,17 @@ impl Spool {
             if is_there(&transaction, &job.entry)? {
                 continue;
             }
-            let one = transaction.savepoint()?;
-            match insert(&one, job) {
-                Ok(()) => {
-                    one.commit()?;
-                    brought += 1;
-                }
-                Err(error) if error.concerns_whole_database() => return Err(error),
-                Err(error) => {
-                    drop(one);
-                    let mut line = Vec::new();
-                    write_line(&mut line, &Record::of(job)?)?;
-                    self.reject(&line, &error.to_string())?;
-                }
+            let Err(error) = insert_whole(&mut transaction, |one| insert(one, job))? else {
+                brought += 1;
+                continue;
+            };
+            let mut line = Vec::new();
+            write_line(&mut line, &Record::of(job)?)?;
+            self.reject(&line, &error.to_string())?;
+            // What was answered is paid for, whatever becomes of the rest.
+            let entry = |one: &Connection| Ok(ledger::Inserter::prepare(one)?.insert(&job.entry)?);
+            if insert_whole(&mut transaction, entry)?.is_ok() {
+                brought += 1;
             }
         }
         transaction.commit()?;
@@ -226,6 +239,7 @@ impl Spool {
 
     fn deactivate(&self) {
         self.state.is_full.store(false, Ordering::Release);
+        self.state.is_left.store(false, Ordering::Release);
         self.state.is_active.store(false, Ordering::Release);
     }
 
@@ -276,6 +290,21 @@ fn sync_commits(connection: &mut Connection) -> Result<()> {
     let synced = try_out(connection);
     connection.execute_batch("PRAGMA synchronous = NORMAL")?;
     synced
+}
+
+/// Inserts all or nothing of a record. The inner error is the record's own, the outer one the database's.
+fn insert_whole(
+    transaction: &mut Transaction<'_>,
+    insert: impl FnOnce(&Connection) -> Result<()>,
+) -> Result<Result<()>> {
+    let one = transaction.savepoint()?;
+    match insert(&one) {
+        Ok(()) => one.commit()?,
+        Err(error) if error.concerns_whole_database() => return Err(error),
+        // It is rolled back as it goes.
+        Err(error) => return Ok(Err(error)),
+    }
+    Ok(Ok(()))
 }
 
 fn is_there(connection: &Connection, entry: &LedgerEntry) -> rusqlite::Result<bool> {
@@ -509,8 +538,9 @@ mod tests {
             )
             .unwrap();
         spool.append([job("a", Some("good")), job("b", Some("bad")), job("c", None)].iter()).unwrap();
-        assert_eq!(spool.replay(&mut connection).unwrap(), 2);
-        assert_eq!((count(&connection, "ledger"), count(&connection, "responses")), (2, 1));
+        assert_eq!(spool.replay(&mut connection).unwrap(), 3);
+        // What it cost is known all the same.
+        assert_eq!((count(&connection, "ledger"), count(&connection, "responses")), (3, 1));
         assert!(std::fs::read_to_string(beside(&spool.path, ".rejected")).unwrap().contains("\"bad\""));
     }
 

@@ -222,11 +222,16 @@ impl WriterThread {
         }
     }
 
-    /// Leaves the spool, if records go there and the database takes them again.
+    /// Empties the spool, if records go there or a process before has left some, and the database takes them.
     fn recover(&mut self) -> Result<u64> {
-        let Some(spool) = self.spool.as_mut().filter(|spool| spool.is_active()) else { return Ok(0) };
+        let Some(spool) = self.spool.as_mut().filter(|spool| spool.is_active() || spool.is_left()) else {
+            return Ok(0);
+        };
+        let was_active = spool.is_active();
         let brought = spool.replay(&mut self.connection)?;
-        tracing::warn!("the database can be written to again");
+        if was_active {
+            tracing::warn!("the database can be written to again");
+        }
         connection::be_patient(&self.connection)?;
         Ok(brought)
     }

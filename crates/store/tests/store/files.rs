@@ -92,3 +92,22 @@ async fn a_folder_that_cannot_be_made_is_an_error_that_names_it() {
     assert!(matches!(error, StoreError::Io { .. }), "{error}");
     assert!(error.to_string().contains("tr.db"), "{error}");
 }
+
+#[tokio::test]
+async fn nothing_is_said_not_to_be_there_while_a_spool_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = std::fs::File::create(format!("{}.spool", path(&folder).display())).unwrap();
+    // Another process's, with something in it.
+    spool.lock().unwrap();
+    spool.set_len(1).unwrap();
+    let store = Store::open(&url(&folder)).await.unwrap();
+    assert!(store.has_left_records());
+    assert!(matches!(store.get_request(1, "req").await, Err(StoreError::Unavailable { .. })));
+    assert!(matches!(store.get_capture(1, "req").await, Err(StoreError::Unavailable { .. })));
+    assert!(store.recover().await.is_err());
+    drop(spool);
+    assert_eq!(store.recover().await, Ok(0));
+    assert!(!store.has_left_records());
+    assert_eq!(store.get_request(1, "req").await, Ok(None));
+    assert_eq!(store.get_capture(1, "req").await.map(|found| found.is_none()), Ok(true));
+}
