@@ -37,17 +37,20 @@ impl PairReport {
         }
         let (mut calls, mut recovered, mut area) = (0.0, 0.0, 0.0);
         let mut cpt = [(0.5, None), (0.8, None)];
-        for at in order {
-            let (prompt, share) = (&prompts[*at], times[*at] / all);
-            let before = recovered;
-            recovered += share * (prompt.strong - prompt.weak) / gap;
-            area += share * f64::midpoint(before, recovered);
-            calls += share;
+        // Of those for which as much would be given, any one may come first: between the ends of them it is a straight
+        // line, in whatever order they stood in the file.
+        for equals in order.chunk_by(|a, b| prompts[*a].for_strong.total_cmp(&prompts[*b].for_strong).is_eq()) {
+            let share: f64 = equals.iter().map(|at| times[*at] / all).sum();
+            let gain: f64 =
+                equals.iter().map(|at| times[*at] / all * (prompts[*at].strong - prompts[*at].weak) / gap).sum();
             for (wanted, found) in &mut cpt {
-                if found.is_none() && recovered >= *wanted - 1e-9 {
-                    *found = Some(calls);
+                if found.is_none() && recovered + gain >= *wanted - 1e-9 {
+                    *found = Some(calls + share * ((*wanted - recovered) / gain).clamp(0.0, 1.0));
                 }
             }
+            area += share * (recovered + gain / 2.0);
+            recovered += gain;
+            calls += share;
         }
         Some(Self {
             prompts: prompts.len(),
@@ -59,7 +62,7 @@ impl PairReport {
         })
     }
 
-    /// Those first for which most would be given. Of equals, as mixed as they came.
+    /// Those first for which most would be given.
     pub(crate) fn order(prompts: &[Tradeoff]) -> Vec<usize> {
         let mut order: Vec<usize> = (0..prompts.len()).collect();
         order.sort_by(|a, b| prompts[*b].for_strong.total_cmp(&prompts[*a].for_strong));
@@ -85,8 +88,21 @@ mod tests {
         assert!((perfect.apgr - (1.0 - 0.125)).abs() < 1e-9, "{perfect:?}");
         let close = |share: Option<f64>, wanted: f64| share.is_some_and(|share| (share - wanted).abs() < 1e-9);
         assert!(close(perfect.cpt_50, 0.125) && close(perfect.cpt_80, 0.2), "{perfect:?}");
-        assert!((report(|_| 0.0).apgr - 0.5).abs() < 0.01);
+        assert!((report(|_| 0.0).apgr - 0.5).abs() < 1e-9);
         assert!((report(|i| f64::from(u8::from(i % 4 != 0))).apgr - 0.125).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_order_of_the_file_says_nothing_of_prompts_for_which_as_much_would_be_given() {
+        for hard_first in [true, false] {
+            let prompts: Vec<Tradeoff> = (0..400)
+                .map(|i| Tradeoff { strong: 1.0, weak: f64::from(u8::from((i < 200) != hard_first)), for_strong: 0.25 })
+                .collect();
+            let report = PairReport::of(&prompts, &PairReport::order(&prompts), &vec![1.0; 400]).unwrap();
+            assert!((report.apgr - 0.5).abs() < 1e-9, "{report:?}");
+            let close = |share: Option<f64>, wanted: f64| share.is_some_and(|share| (share - wanted).abs() < 1e-9);
+            assert!(close(report.cpt_50, 0.5) && close(report.cpt_80, 0.8), "{report:?}");
+        }
     }
 
     #[test]

@@ -97,6 +97,28 @@ fn streamed(kind: Kind, translation: Translation, stream: &str) -> Vec<ModelEven
 }
 
 #[test]
+fn tokens_beside_a_thought_are_not_the_texts_and_do_not_cut_the_thought() {
+    let stream: String = [
+        json!({"content": "", "reasoning_content": "First "}),
+        json!({"content": "", "reasoning_content": "then "}),
+        json!({"content": "Hi"}),
+    ]
+    .into_iter()
+    .map(|delta| {
+        let logprobs = json!({"content": [{"token": "t", "logprob": -0.5}]});
+        format!("data: {}\n\n", json!({"choices": [{"index": 0, "delta": delta, "logprobs": logprobs}]}))
+    })
+    .collect();
+    let finished = json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]});
+    let kind = Kind::OpenAiCompatible;
+    let events =
+        streamed(kind, translation(kind, "local", "m"), &format!("{stream}data: {finished}\n\ndata: [DONE]\n\n"));
+    let count = |is: fn(&ModelEvent) -> bool| events.iter().filter(|event| is(event)).count();
+    assert_eq!(count(|event| matches!(event, ModelEvent::ItemStarted { .. })), 2, "{events:?}");
+    assert_eq!(count(|event| matches!(event, ModelEvent::Logprobs { .. })), 1, "{events:?}");
+}
+
+#[test]
 fn our_requests_are_these_in_each_providers_words() {
     for (dialect, kind, model) in DIALECTS {
         for (case, request) in files("requests", ".json") {

@@ -212,7 +212,7 @@ async fn pinging<T>(app: &App, sink: &mut Sink, work: impl Future<Output = T>) -
 async fn respond(app: &Arc<App>, headers: &HeaderMap, text: &str, sink: &mut Sink) -> Result<(), End> {
     let request_id = new_ordered_id("req", now_ms());
     let mut lane = None;
-    let place = app.in_flight.enter().await;
+    let place = pinging(app, sink, app.in_flight.enter()).await?;
     let created = match &place {
         Ok(_) => pinging(app, sink, create(app, headers, text, &request_id, &mut lane)).await?,
         Err(error) => Err(error.clone()),

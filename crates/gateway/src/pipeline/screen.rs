@@ -231,7 +231,8 @@ impl FieldGuard {
 pub(crate) struct ResponseScreen {
     rules: Arc<RuleSet>,
     idle: bool,
-    /// Tokens, and those that might have stood in their place, would tell what a rule takes out of the text.
+    /// Nobody asked for them; or tokens, and those that might have stood in their place, would tell what a rule takes
+    /// out of the text.
     hides_logprobs: bool,
     /// The answer's text is JSON, as was asked for.
     json_text: bool,
@@ -242,7 +243,8 @@ impl ResponseScreen {
     pub fn new(rules: Arc<RuleSet>, request: &Request) -> Self {
         let idle = rules.is_empty(Scope::Response);
         let json_text = request.text.format != TextFormat::Text;
-        let hides_logprobs = rules.guards(Scope::Response);
+        let asked = request.wants_logprobs() || request.top_logprobs.is_some_and(|count| count > 0);
+        let hides_logprobs = !asked || rules.guards(Scope::Response);
         Self { rules, idle, hides_logprobs, json_text, guards: Vec::new() }
     }
 
@@ -260,6 +262,9 @@ impl ResponseScreen {
 
     /// Passes an event on, its text screened; text that may yet become part of a match stays here.
     pub fn pass(&mut self, event: ModelEvent, tally: &mut Tally, out: &mut Vec<ModelEvent>) -> Result<(), Blocked> {
+        if self.hides_logprobs && matches!(event, ModelEvent::Logprobs { .. }) {
+            return Ok(());
+        }
         if self.idle {
             out.push(event);
             return Ok(());
@@ -271,7 +276,6 @@ impl ResponseScreen {
                 out.push(event);
                 Ok(())
             }
-            ModelEvent::Logprobs { .. } if self.hides_logprobs => Ok(()),
             ModelEvent::Finished(_) | ModelEvent::Failed(_) => {
                 self.flush(tally, out, |_, _| true)?;
                 out.push(event);
@@ -303,7 +307,10 @@ impl ResponseScreen {
 
     /// All events of a plain answer. Each field is screened as the whole text that it is, which one pass
     /// over all patterns clears in most cases; the text is what [`ResponseScreen::pass`] would give.
-    pub fn whole(&mut self, events: Vec<ModelEvent>, tally: &mut Tally) -> Result<Vec<ModelEvent>, Blocked> {
+    pub fn whole(&mut self, mut events: Vec<ModelEvent>, tally: &mut Tally) -> Result<Vec<ModelEvent>, Blocked> {
+        if self.hides_logprobs {
+            events.retain(|event| !matches!(event, ModelEvent::Logprobs { .. }));
+        }
         if self.idle {
             return Ok(events);
         }

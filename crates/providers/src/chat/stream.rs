@@ -66,7 +66,14 @@ impl Stream {
         let reasoning = delta["reasoning_content"].as_str().or_else(|| delta["reasoning"].as_str());
         self.reasoning(reasoning.unwrap_or_default(), out);
         match &delta["content"] {
-            Value::String(text) => self.text(Field::Text(0), text, logprobs::of(&choice["logprobs"]["content"]), out),
+            Value::String(text) => {
+                // Beside an empty text, the tokens are those of the thought or of the call.
+                let of_others = text.is_empty()
+                    && (reasoning.is_some_and(|text| !text.is_empty())
+                        || delta["tool_calls"].as_array().is_some_and(|calls| !calls.is_empty()));
+                let tokens = if of_others { Vec::new() } else { logprobs::of(&choice["logprobs"]["content"]) };
+                self.text(Field::Text(0), text, tokens, out);
+            }
             // Mistral's reasoning models give a list of parts.
             Value::Array(parts) => {
                 for part in parts {

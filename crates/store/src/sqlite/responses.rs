@@ -116,7 +116,11 @@ fn response(row: &Row<'_>) -> Result<StoredResponse> {
     })
 }
 
+/// What was said of it in words may quote it, and goes too; the score stays.
 pub(crate) fn delete(connection: &Connection, workspace_id: i64, id: &str) -> Result<bool> {
+    connection
+        .prepare_cached("UPDATE feedback SET comment = NULL WHERE workspace_id = ?1 AND response_id = ?2")?
+        .execute(params![workspace_id, id])?;
     connection
         .prepare_cached("DELETE FROM responses WHERE workspace_id = ?1 AND id = ?2")?
         .execute(params![workspace_id, id])
