@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -102,3 +103,21 @@ def test_the_log_tells_what_it_can_and_says_what_it_cannot(start_gateway: Callab
     assert told["forecast_error"] >= 0
     text = run("--requests", *database)
     assert "3 answered requests" in text and "in no log" in text
+    # A request for one model says nothing of what others would have cost, and takes none of them away.
+    assert told["with_choice"] == 1 and (told["recorded"], told["read"]) == (4, 4)
+    singles = {one["model"]: one for one in told["estimated_cost_of_one_model_for_all"]}
+    assert len(singles) > 5 and all(one["requests"] == 1 and one["chosen_usd"] > 0 for one in singles.values())
+    assert "instead of" in text
+
+
+def test_feedback_on_requests_of_unknown_price_is_read(start_gateway: Callable[..., gp.Gateway]) -> None:
+    gateway = start_gateway()
+    with gateway.http() as api:
+        answer = api.post("/v1/responses", json={"model": "openai/gpt-4o", "input": "Hi"}).json()
+        assert api.post(f"/v1/responses/{answer['id']}/feedback", json={"score": 0.5}).status_code == 200
+    with sqlite3.connect(gateway.database) as database:
+        database.execute("UPDATE ledger SET cost_nano_usd = NULL")
+    told = json.loads(run("--requests", "--json", "--database", f"sqlite:{gateway.database}"))
+    assert (told["requests"], told["unpriced"], told["scored"]) == (1, 1, 1)
+    [gpt] = told["models"]
+    assert (gpt["requests"], gpt["scored"], gpt["mean_score"], gpt["cost_usd"]) == (1, 1, 0.5, 0)

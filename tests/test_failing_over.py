@@ -115,12 +115,18 @@ def test_a_target_that_is_well_again_is_found_by_one_probe(start: Start) -> None
 def test_a_target_whose_streams_break_off_is_left_alone(start: Start, fault: dict[str, Any]) -> None:
     client, simulator = start()
     in_order(client)
+    def ability() -> float:
+        [candidate] = [c for c in route(client)["candidates"] if c["provider"] == "openai"]
+        return float(candidate["ability"])
+
+    before = ability()
     simulator.fault(provider="openai", count=None, **fault)
     for _ in range(3):
         broken = ask(client, stream=True)
         assert broken.headers["x-tokenrouter-provider"] == "openai" and "response.failed" in broken.text
     after = told(ask(client))
     assert [(a["outcome"], a.get("reason")) for a in after["attempts"]] == [("skipped", "circuit_open"), ("ok", None)]
+    assert before - 0.1 <= ability() < before - 0.02, "three failures in mid-stream are failures of the model"
 
 
 def test_a_probe_that_streams_tells_with_its_end(start: Start) -> None:

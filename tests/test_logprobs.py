@@ -121,6 +121,16 @@ def test_none_are_told_where_a_rule_may_change_the_answer(api: httpx.Client, mod
     assert (error["code"], error["param"]) == ("invalid_parameter", "include")
 
 
+def test_no_more_than_twenty_others_are_told(api: httpx.Client) -> None:
+    for path, body in (
+        ("/v1/responses", {"input": SAY, "include": INCLUDE}),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": SAY}], "logprobs": True}),
+    ):
+        error = api.post(path, json=body | {"model": CHATS[0], "top_logprobs": 21}).json()["error"]
+        assert error["param"] == "top_logprobs" and "between 0 and 20" in error["message"]
+        assert api.post(path, json=body | {"model": CHATS[0], "top_logprobs": 20}).status_code == 200
+
+
 def test_a_replay_tells_them_again(api: httpx.Client) -> None:
     first = api.post("/v1/responses", json={"model": CHATS[0], "input": SAY, "include": INCLUDE}).json()
     with api.stream("POST", f"/v1/responses/{first['id']}", json={"stream": True}) as answer:

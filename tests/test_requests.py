@@ -6,6 +6,7 @@ import csv
 import datetime
 import io
 import json
+from collections import Counter
 from typing import Any
 
 import httpx
@@ -66,19 +67,22 @@ def test_a_response_tells_how_it_came_about_also_when_it_was_not_stored(
         check_error(api.get(f"/v1/responses/{unknown}/route"), 404, "not_found_error", "not_found")
 
 
-def test_a_response_keeps_what_was_considered_as_the_dry_run_shows_it(api: httpx.Client) -> None:
+def test_a_response_keeps_the_best_of_what_the_dry_run_shows(api: httpx.Client) -> None:
     body = {"model": "auto", "input": [{"role": "user", "content": "Prove that there are infinitely many primes"}]}
     dry = api.post("/v1/route", json=body).json()
     response = api.post("/v1/responses", json=body).json()
     route = api.get(f"/v1/responses/{response['id']}/route").json()["decision"]["route"]
-    for name in ("ability_task", "difficulty", "expected_output_tokens", "candidates", "filtered"):
+    for name in ("ability_task", "difficulty", "expected_output_tokens", "candidates_in_all"):
         assert route[name] == dry[name], name
+    assert route["candidates"] == dry["candidates"][:10] and len(dry["candidates"]) > 10
     [chosen] = [c for c in route["candidates"] if (c["provider"], c["model"]) == (dry["provider"], dry["model"])]
     assert chosen["ability"] > 0 and chosen["scores"]["quality"] > 0
     assert chosen["estimated_cost_usd"] > 0 and chosen["estimated_latency_ms"] > 0
     ended = {"provider": "openai", "model": "o4-mini", "filter": "ended", "reason": "was ended by its provider"}
-    assert ended in route["filtered"]
-    assert len(route["candidates"]) + len(route["filtered"]) == 97, "every model of the catalog"
+    assert ended in dry["filtered"]
+    assert len(dry["candidates"]) + len(dry["filtered"]) == 97, "every model of the catalog"
+    counts = {(one["filter"], one["reason"]): one["count"] for one in route["filtered"]}
+    assert counts == Counter((one["filter"], one["reason"]) for one in dry["filtered"])
 
 
 def test_the_dry_run_shows_what_the_firewall_would_do(api: httpx.Client) -> None:

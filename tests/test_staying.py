@@ -46,6 +46,7 @@ def test_trap_21_a_history_that_the_client_sends_stays_with_who_answered_it(
     known, unknown = turns(LONG, said), {"input": turns(LONG.replace("calm", "mild"), said)}
     assert cheaper(api, unknown, input=known) == {("openai", "gpt-4o-mini")}
     assert cheaper(other_api, unknown, input=known) == set(), "no other workspace learns of it"
+    assert cheaper(api, unknown, input=turns(LONG, said[::-1])) == set(), "another conversation's answer"
 
 
 def test_trap_21_a_conversation_stays_with_who_answered_last(api: httpx.Client) -> None:

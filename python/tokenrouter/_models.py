@@ -324,6 +324,7 @@ class Route(Model):
     routing_rules: list[int] = Field(default_factory=list[int])
     warnings: list[Warning_] = Field(default_factory=list[Warning_])
     candidates: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
+    candidates_in_all: int | None = None
     filtered: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
 
 

@@ -21,30 +21,15 @@ pub struct Curve(Vec<Point>);
 impl Curve {
     #[must_use]
     pub fn hull(points: &[Point]) -> Self {
-        let mut sorted = points.to_vec();
-        sorted.sort_by(|a, b| a.cost.total_cmp(&b.cost).then(b.quality.total_cmp(&a.quality)));
-        let mut hull: Vec<Point> = Vec::new();
-        for point in sorted {
-            if hull.last().is_some_and(|last| point.quality <= last.quality) {
-                continue;
-            }
-            while let [.., a, b] = hull[..] {
-                let rise = |from: Point, to: Point| (to.quality - from.quality, to.cost - from.cost);
-                let ((q1, c1), (q2, c2)) = (rise(a, b), rise(b, point));
-                if q1 * c2 > q2 * c1 {
-                    break;
-                }
-                hull.pop();
-            }
-            hull.push(point);
-        }
-        Self(hull)
+        Self(corners(points).iter().filter_map(|at| points.get(*at).copied()).collect())
     }
 
-    /// Through these points as they are, which rise in cost.
+    /// Through these points as they are, in the order of their costs: no hull.
     #[must_use]
     pub fn through(points: &[Point]) -> Self {
-        Self(points.to_vec())
+        let mut points = points.to_vec();
+        points.sort_by(|a, b| a.cost.total_cmp(&b.cost));
+        Self(points)
     }
 
     #[must_use]
@@ -87,6 +72,28 @@ impl Curve {
             .sum();
         area / (high - low)
     }
+}
+
+/// Which points are the hull's, from the cheapest to the dearest.
+pub(crate) fn corners(points: &[Point]) -> Vec<usize> {
+    let mut sorted: Vec<(usize, Point)> = points.iter().copied().enumerate().collect();
+    sorted.sort_by(|(_, a), (_, b)| a.cost.total_cmp(&b.cost).then(b.quality.total_cmp(&a.quality)));
+    let mut hull: Vec<(usize, Point)> = Vec::new();
+    for (at, point) in sorted {
+        if hull.last().is_some_and(|(_, last)| point.quality <= last.quality) {
+            continue;
+        }
+        while let [.., (_, a), (_, b)] = hull[..] {
+            let rise = |from: Point, to: Point| (to.quality - from.quality, to.cost - from.cost);
+            let ((q1, c1), (q2, c2)) = (rise(a, b), rise(b, point));
+            if q1 * c2 > q2 * c1 {
+                break;
+            }
+            hull.pop();
+        }
+        hull.push((at, point));
+    }
+    hull.into_iter().map(|(at, _)| at).collect()
 }
 
 #[cfg(test)]

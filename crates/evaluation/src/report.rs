@@ -1,6 +1,6 @@
 //! The whole measurement: learned on one part, told of the other.
 
-use crate::curve::{Curve, Point};
+use crate::curve::{Curve, Point, corners};
 use crate::gateway::Gateway;
 use crate::learn::{Learner, Predictor, Settings};
 use crate::outcomes::{Outcome, Outcomes};
@@ -40,7 +40,8 @@ pub enum OptionsError {
     NotAnswered { name: String },
 }
 
-/// A figure, and between which two 95 of 100 resamples of the prompts have it.
+/// A figure, and between which two 95 of 100 resamples of the prompts have it. The settings that make a curve, and the
+/// best single model, are those of all prompts: a resample that chose them anew would choose by its own luck.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Interval {
     pub value: f64,
@@ -236,6 +237,15 @@ fn point(had: &[Outcome], times: &[f64]) -> Point {
     Point { cost: sum.cost / all, quality: sum.quality / all }
 }
 
+/// What was chosen by all the prompts: of the settings and of the models, those that are corners of a hull, and the best
+/// model, of equals the cheapest.
+struct Corners {
+    router: Vec<usize>,
+    forecast: Vec<usize>,
+    mixture: Vec<usize>,
+    best: usize,
+}
+
 /// The figures of one resample.
 struct Figures {
     singles: Vec<Point>,
@@ -272,21 +282,32 @@ impl Figures {
 }
 
 impl Measured {
-    fn figures(&self, times: &[f64]) -> Figures {
+    fn corners(&self, times: &[f64]) -> Corners {
+        let points = |of: &[Vec<Outcome>]| of.iter().map(|had| point(had, times)).collect::<Vec<Point>>();
+        let singles = points(&self.single);
+        let by_quality = |a: &Point, b: &Point| a.quality.total_cmp(&b.quality).then(b.cost.total_cmp(&a.cost));
+        Corners {
+            router: corners(&points(&self.router)),
+            forecast: corners(&points(&self.forecast)),
+            mixture: corners(&singles),
+            best: (0..singles.len()).max_by(|a, b| by_quality(&singles[*a], &singles[*b])).unwrap_or(0),
+        }
+    }
+
+    fn figures(&self, corners: &Corners, times: &[f64]) -> Figures {
         let singles: Vec<Point> = self.single.iter().map(|had| point(had, times)).collect();
-        let router: Vec<Point> = self.router.iter().map(|had| point(had, times)).collect();
-        let best = (0..singles.len()).max_by(|a, b| singles[*a].quality.total_cmp(&singles[*b].quality)).unwrap_or(0);
+        let curve = |of: &[Vec<Outcome>], corners: &[usize]| {
+            Curve::through(&corners.iter().map(|at| point(&of[*at], times)).collect::<Vec<_>>())
+        };
         let low = singles.iter().map(|point| point.cost).fold(f64::INFINITY, f64::min);
         let high = singles.iter().map(|point| point.cost).fold(0.0, f64::max);
         let chance = chance(&singles);
-        let forecast: Vec<Point> = self.forecast.iter().map(|had| point(had, times)).collect();
-        let forecast = Curve::hull(&forecast);
         Figures {
-            mixture: Curve::hull(&singles),
-            router: Curve::hull(&router),
-            forecast,
+            mixture: curve(&self.single, &corners.mixture),
+            router: curve(&self.router, &corners.router),
+            forecast: curve(&self.forecast, &corners.forecast),
             singles,
-            best,
+            best: corners.best,
             chance,
             range: (low, high),
         }
@@ -295,9 +316,10 @@ impl Measured {
     fn report(&self, outcomes: &Outcomes, pool: &[usize], options: &Options) -> Report {
         let prompts = self.single[0].len();
         let once = vec![1.0; prompts];
-        let figures = self.figures(&once);
+        let corners = self.corners(&once);
+        let figures = self.figures(&corners, &once);
         let resamples = resamples(prompts, options);
-        let resampled: Vec<Figures> = resamples.iter().map(|times| self.figures(times)).collect();
+        let resampled: Vec<Figures> = resamples.iter().map(|times| self.figures(&corners, times)).collect();
         let interval = |of: &dyn Fn(&Figures) -> f64| Interval::of(of(&figures), resampled.iter().map(of).collect());
         let oracle = Curve::hull(&self.oracle.iter().map(|had| point(had, &once)).collect::<Vec<_>>());
         let name = |place: usize| outcomes.models[pool[place]].clone();

@@ -46,6 +46,33 @@ fn a_router_that_can_tell_prompts_apart_is_above_every_mixture() {
 }
 
 #[test]
+fn of_two_models_that_score_the_same_the_cheaper_is_the_best() {
+    let models = "{\"a\": {\"score\": 1, \"cost\": 1}, \"b\": {\"score\": 1, \"cost\": 3}, \"c\": {\"score\": 0, \"cost\": 0.5}}";
+    let text: String = (0..100).map(|i| format!("{{\"prompt\": \"add {i}\", \"models\": {models}}}\n")).collect();
+    let report = evaluate(&Outcomes::read(&text).unwrap(), &options()).unwrap();
+    assert_eq!(report.best_single.model, "a");
+}
+
+#[test]
+fn a_resample_chooses_no_settings_by_its_own_luck() {
+    // Five models by lot, at costs of their own: no setting is better than a mixture but by luck.
+    let mut random = Random::new(7);
+    let mut had = |cost: f64| -> Vec<Outcome> {
+        (0..200).map(|_| Outcome { cost, score: if random.below(2) == 0 { 0.0 } else { 1.0 } }).collect()
+    };
+    let single: Vec<Vec<Outcome>> = (1..=5).map(|cost| had(f64::from(cost))).collect();
+    let router: Vec<Vec<Outcome>> = (0..60).map(|i| had(1.0 + f64::from(i) / 15.0)).collect();
+    let measured = Measured { forecast: router.clone(), oracle: single.clone(), router, single };
+    let once = vec![1.0; 200];
+    let corners = measured.corners(&once);
+    let whole = measured.figures(&corners, &once);
+    let resampled = resamples(200, &options());
+    let mean = resampled.iter().map(|times| measured.figures(&corners, times)).map(|f| f.aiq(&f.router)).sum::<f64>()
+        / resampled.len() as f64;
+    assert!((mean - whole.aiq(&whole.router)).abs() < 0.01, "{mean} of {}", whole.aiq(&whole.router));
+}
+
+#[test]
 fn the_same_seed_gives_the_same_report_and_another_one_another() {
     let read = Outcomes::read(&outcomes(400, "")).unwrap();
     let told = |seed| serde_json::to_string(&evaluate(&read, &Options { seed, ..options() }).unwrap()).unwrap();

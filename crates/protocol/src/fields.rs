@@ -143,6 +143,22 @@ impl Fields {
     }
 
     /// # Errors
+    /// When the field is there and not a whole number within `range`.
+    pub fn count_within(
+        &mut self,
+        name: &str,
+        range: std::ops::RangeInclusive<u64>,
+    ) -> Result<Option<u64>, FieldError> {
+        let count = self.count(name, *range.start())?;
+        if count.is_some_and(|n| n > *range.end()) {
+            let param = self.path_of(name);
+            let message = format!("`{param}` must be between {} and {}", range.start(), range.end());
+            return Err(FieldError::new(param, message));
+        }
+        Ok(count)
+    }
+
+    /// # Errors
     /// When the field is there and not a number within `range`.
     pub fn number(&mut self, name: &str, range: std::ops::RangeInclusive<f64>) -> Result<Option<f64>, FieldError> {
         match self.take(name) {

@@ -28,7 +28,9 @@ pub use fields::{FieldError, Fields};
 pub use ids::{new_id, new_ordered_id, random_hex};
 pub use item::{FunctionCall, FunctionCallOutput, Item, ItemStatus, Message, OutputValue, Part, Reasoning, Role};
 pub use model_event::{Field, FinishReason, ItemEnd, ItemStart, ModelEvent, ProviderError, StopDetail};
-pub use request::{LOGPROBS, ReasoningConfig, Request, RouterFields, TextConfig, TextFormat, check_metadata};
+pub use request::{
+    LOGPROBS, MOST_TOP_LOGPROBS, ReasoningConfig, Request, RouterFields, TextConfig, TextFormat, check_metadata,
+};
 pub use response::{ConversationId, IncompleteDetails, Response, ResponseError, ResponseStatus};
 pub use tool::{FunctionTool, Tool, ToolChoice};
 pub use usage::Usage;

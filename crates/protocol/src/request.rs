@@ -138,6 +138,8 @@ pub struct Request {
 
 /// Of [`Request::include`]: how probable the tokens of the answer's text were.
 pub const LOGPROBS: &str = "message.output_text.logprobs";
+/// Of the tokens that might have stood in one's place, so many are told, as with OpenAI.
+pub const MOST_TOP_LOGPROBS: u64 = 20;
 
 impl Request {
     #[must_use]
@@ -175,7 +177,7 @@ impl Request {
             top_p: f.number("top_p", 0.0..=1.0)?,
             presence_penalty: f.number("presence_penalty", -2.0..=2.0)?,
             frequency_penalty: f.number("frequency_penalty", -2.0..=2.0)?,
-            top_logprobs: f.count("top_logprobs", 0)?,
+            top_logprobs: f.count_within("top_logprobs", 0..=MOST_TOP_LOGPROBS)?,
             max_output_tokens: f.count("max_output_tokens", 1)?,
             stop: Vec::new(),
             chat_only: Object::new(),

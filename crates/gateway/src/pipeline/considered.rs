@@ -1,5 +1,5 @@
 //! What was thought of for a request: every candidate with its scores, and what was no candidate, with the reason. The
-//! dry run shows it, and each request keeps it in the ledger, in fewer words.
+//! dry run shows it; each request keeps in the ledger the best of it, so that a record does not grow with the pool.
 
 use super::field::Field;
 use super::told::usd;
@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tokenrouter_routing::{Decision, Filter, Forecast, Target, Task};
 
-/// As it stands in the ledger under `route`.
+/// Candidates that a request keeps, besides the one that answered.
+const KEPT: usize = 10;
+
+/// All of it, the best candidate first.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Considered {
     /// The task whose abilities counted.
@@ -18,6 +21,18 @@ pub(super) struct Considered {
     candidates: Vec<Row>,
     /// `provider/model`, by the filter's name.
     filtered: BTreeMap<&'static str, Vec<String>>,
+}
+
+/// As it stands in the ledger under `route`.
+#[derive(Serialize)]
+struct Kept<'a> {
+    ability_task: &'static str,
+    difficulty: f64,
+    expected_output_tokens: u64,
+    candidates: Vec<&'a Row>,
+    candidates_in_all: usize,
+    /// How many, by the filter's name.
+    filtered: BTreeMap<&'static str, usize>,
 }
 
 /// Provider, name, utility, ability, scores of cost, quality and latency, cost in nano-dollars, milliseconds, and why
@@ -38,6 +53,20 @@ impl Considered {
             expected_output_tokens: forecast.output_tokens,
             candidates: candidates.map(|(place, target)| row(target, field, place)).collect(),
             filtered,
+        }
+    }
+
+    /// What the ledger keeps of it, of a request that was answered by this target, if by any.
+    pub fn kept(&self, provider: &str, name: &str) -> impl Serialize {
+        let candidates = self.candidates.iter().enumerate();
+        let kept = candidates.filter(|(place, row)| *place < KEPT || (row.0 == provider && row.1 == name));
+        Kept {
+            ability_task: self.ability_task,
+            difficulty: self.difficulty,
+            expected_output_tokens: self.expected_output_tokens,
+            candidates: kept.map(|(_, row)| row).collect(),
+            candidates_in_all: self.candidates.len(),
+            filtered: self.filtered.iter().map(|(filter, names)| (*filter, names.len())).collect(),
         }
     }
 }
@@ -69,22 +98,26 @@ fn whole(ms: f32) -> u64 {
     ms.round() as u64
 }
 
-/// The words for people and programs: `difficulty`, `expected_output_tokens`, `candidates`, `filtered`. None if it is
-/// not what [`Considered`] writes.
+/// The words for people and programs: `difficulty`, `expected_output_tokens`, `candidates`, `candidates_in_all`,
+/// `filtered` (a model each, or where no names were kept a count for each reason). None if it is not what [`Considered`]
+/// writes.
 #[must_use]
 pub fn considered_json(route: &Value) -> Option<Value> {
     let rows = route["candidates"].as_array()?.iter().map(candidate).collect::<Option<Vec<_>>>()?;
     let filtered = route["filtered"].as_object()?.iter().flat_map(|(filter, names)| {
         let why = Filter::parse(filter).map(Filter::why);
-        names.as_array().into_iter().flatten().filter_map(Value::as_str).filter_map(move |name| {
+        let models = names.as_array().into_iter().flatten().filter_map(Value::as_str).filter_map(move |name| {
             let (provider, model) = name.split_once('/')?;
             Some(json!({ "provider": provider, "model": model, "filter": filter, "reason": why }))
-        })
+        });
+        let count = names.as_u64().map(|count| json!({ "count": count, "filter": filter, "reason": why }));
+        models.chain(count)
     });
     Some(json!({
         "ability_task": route["ability_task"],
         "difficulty": route["difficulty"],
         "expected_output_tokens": route["expected_output_tokens"],
+        "candidates_in_all": route["candidates_in_all"].as_u64().unwrap_or(rows.len() as u64),
         "candidates": rows,
         "filtered": filtered.collect::<Vec<_>>(),
     }))
@@ -113,4 +146,42 @@ pub(crate) fn forecast_of(route: &Value, provider: &str, model: &str) -> Option<
     let rows = route["candidates"].as_array()?;
     let row = rows.iter().find(|row| row[0] == provider && row[1] == model)?;
     Some((row[5].as_f64()?, route["ability_task"].as_str()?.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_are_kept_and_who_answered_and_of_the_others_how_many() {
+        let row = |n: usize| Row("p".into(), format!("m{n}"), 0.5, 0.5, 0.5, 0.5, 0.5, None, 1, None);
+        let names: Vec<String> = (0..7).map(|n| format!("q/{n}")).collect();
+        let all = Considered {
+            candidates: (0..40).map(row).collect(),
+            filtered: BTreeMap::from([("no_key", names)]),
+            ..Considered::default()
+        };
+        let kept = |name: &str| {
+            let told = considered_json(&serde_json::to_value(all.kept("p", name)).unwrap()).unwrap();
+            let models: Vec<String> = told["candidates"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|c| c["model"].as_str().unwrap().to_owned())
+                .collect();
+            (models, told)
+        };
+        let best: Vec<String> = (0..KEPT).map(|n| format!("m{n}")).collect();
+        assert_eq!(kept("m3").0, best);
+        let (models, told) = kept("m33");
+        assert_eq!(models, [best, vec!["m33".to_owned()]].concat());
+        assert_eq!(told["candidates_in_all"], 40);
+        assert_eq!(
+            told["filtered"],
+            json!([{"count": 7, "filter": "no_key", "reason": Filter::parse("no_key").unwrap().why()}])
+        );
+        let dry = considered_json(&serde_json::to_value(&all).unwrap()).unwrap();
+        assert_eq!((dry["candidates"].as_array().unwrap().len(), dry["filtered"].as_array().unwrap().len()), (40, 7));
+        assert_eq!(dry["candidates_in_all"], 40);
+    }
 }

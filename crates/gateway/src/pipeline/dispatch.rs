@@ -102,8 +102,13 @@ pub(super) async fn dispatch(app: &App, plan: &Plan, request: &Request, record: 
             provider_key_id: account.key_id,
             latency_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         });
-        if result.as_ref().err().is_none_or(|failure| failure.error.kind != OUT_OF_TIME) {
-            let failure = result.as_ref().err().map(|failure| failure.class);
+        let ended = match &result {
+            Ok(Attempted::Plain(_)) => Some(None),
+            // How a stream ends is not known yet.
+            Ok(Attempted::Stream(..)) => None,
+            Err(failure) => (failure.error.kind != OUT_OF_TIME).then_some(Some(failure.class)),
+        };
+        if let Some(failure) = ended {
             app.learned.observe(record.workspace_id(), &target.provider, &target.model.id, failure);
         }
         match result {

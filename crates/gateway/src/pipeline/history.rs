@@ -4,6 +4,7 @@
 use super::conversation::{self, Lease};
 use super::recent::{CACHE_MS, Mark, cached_by_itself};
 use crate::app::App;
+use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Code};
 use serde_json::Value;
 use tokenrouter_protocol::{Item, Request};
@@ -26,27 +27,28 @@ pub(super) struct History {
 }
 
 /// Puts the items of the turns before in front of the request's own.
-pub(super) async fn expand(app: &App, workspace_id: i64, request: &mut Request) -> ApiResult<History> {
+pub(super) async fn expand(app: &App, caller: &Caller, request: &mut Request) -> ApiResult<History> {
     // Before the items are read, so that they are those of all responses before.
     let lease = match &request.conversation {
-        Some(id) if request.previous_response_id.is_none() => Some(app.conversations.lease(workspace_id, id)?),
+        Some(id) if request.previous_response_id.is_none() => Some(app.conversations.lease(caller.workspace_id, id)?),
         _ => None,
     };
-    let (first_own, last_turn, mark) = prepend_and_look(app, workspace_id, request).await?;
+    let (first_own, last_turn, mark) = prepend_and_look(app, caller, request).await?;
     Ok(History { first_own, lease, last_turn, mark })
 }
 
 /// The same for a request that adds nothing: gives where its own items begin.
-pub(super) async fn prepend_turns(app: &App, workspace_id: i64, request: &mut Request) -> ApiResult<usize> {
-    prepend_and_look(app, workspace_id, request).await.map(|(first_own, ..)| first_own)
+pub(super) async fn prepend_turns(app: &App, caller: &Caller, request: &mut Request) -> ApiResult<usize> {
+    prepend_and_look(app, caller, request).await.map(|(first_own, ..)| first_own)
 }
 
 /// The same, where the turn before went, and what the next one recognises this one by.
 pub(super) async fn prepend_and_look(
     app: &App,
-    workspace_id: i64,
+    caller: &Caller,
     request: &mut Request,
 ) -> ApiResult<(usize, Option<LastTurn>, Option<Mark>)> {
+    let workspace_id = caller.workspace_id;
     let (before, last, mark) = match (&request.conversation, &request.previous_response_id) {
         (Some(_), Some(_)) => {
             let message = "`conversation` and `previous_response_id` cannot be used together";
@@ -63,7 +65,7 @@ pub(super) async fn prepend_and_look(
             (items, last, None)
         }
         (None, None) => {
-            let (last, mark) = app.recent.of_history(workspace_id, request);
+            let (last, mark) = app.recent.of_history(workspace_id, caller.key_id, request);
             (Vec::new(), last, Some(mark))
         }
     };

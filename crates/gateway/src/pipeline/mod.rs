@@ -160,7 +160,7 @@ async fn prepare(caller: &Caller, record: &mut Record, mut request: Request) -> 
     app.can_record()?;
     // Rules look at what the caller says now, not at the turns before.
     let facts = plan::Facts::of(&request);
-    let history = history::expand(&app, caller.workspace_id, &mut request).await?;
+    let history = history::expand(&app, caller, &mut request).await?;
     record.lease = history.lease;
     record.mark = history.mark;
     let mut plan = plan::decide(&app, caller, &request, &facts, history.last_turn)?;

@@ -7,11 +7,14 @@ use std::borrow::Cow;
 use tokenrouter_protocol::{Item, OutputValue, Part, Request, Role, TextFormat};
 use tokenrouter_routing::{self as routing, Effort, Forecast, Needs, Prompt, Task, TaskInput};
 
-/// User turns before the last that are looked at.
+/// Longer user turns before the last that are looked at.
 const TURNS_BEFORE: usize = 3;
-/// What difficulty loses with every longer turn after it: work that was hard is so for a while. A short turn goes on with
-/// it, and takes nothing away.
+/// All user turns before the last that are looked at, the short ones too.
+const MOST_TURNS_BEFORE: usize = 12;
+/// What difficulty loses with every longer turn after it: work that was hard is so for a while.
 const FADES: f32 = 0.05;
+/// A short turn goes on with it, and takes little away.
+const FADES_BY_SHORT: f32 = 0.01;
 /// Bytes of those turns together that are looked at, each from its beginning.
 const LOOKED_AT: usize = 4_096;
 /// A turn that is no longer goes on with what was asked for before, where that was harder.
@@ -88,7 +91,8 @@ fn forecast(request: &Request, task: Task, input_tokens: u64) -> (Task, Forecast
     let mut of = (task, routing::forecast(&prompt, task));
     let mut left = LOOKED_AT;
     let mut faded = if last.len() <= SHORT { 0.0 } else { FADES };
-    for turn in newest_first.take(TURNS_BEFORE) {
+    let mut longer = 0;
+    for turn in newest_first.take(MOST_TURNS_BEFORE) {
         let beginning = &turn[..turn.floor_char_boundary(left)];
         left -= beginning.len();
         let prompt = Prompt { last_user: beginning, ..prompt };
@@ -102,8 +106,11 @@ fn forecast(request: &Request, task: Task, input_tokens: u64) -> (Task, Forecast
                 of = (task, Forecast { difficulty, ..forecast });
             }
         }
-        if turn.len() > SHORT {
-            faded += FADES;
+        let is_short = turn.len() <= SHORT;
+        faded += if is_short { FADES_BY_SHORT } else { FADES };
+        longer += usize::from(!is_short);
+        if longer == TURNS_BEFORE || left == 0 {
+            break;
         }
     }
     of
@@ -160,7 +167,23 @@ mod tests {
         let (alone, easy) = (forecast_of(&[HARD]).1.difficulty, forecast_of(&[letter]).1.difficulty);
         assert!(alone > difficulties[0] && difficulties[0] > easy, "{alone} {difficulties:?} {easy}");
         assert!(difficulties[2] < easy + 0.1, "{alone} {difficulties:?} {easy}");
-        assert!(forecast_of(&[HARD, "Thanks!", "How are you?", "I am bored", "Still there?"]).1.difficulty < 0.3);
+        // Of its own is what is said after it at length, or in more short turns than are looked at.
+        let chat = ["Thanks!", "How are you?", "I am bored", "Still there?"].repeat(4);
+        assert!(forecast_of(&[&[HARD][..], &chat].concat()).1.difficulty < 0.3);
+        let difficulty = |turns: usize| forecast_of(&[&[HARD][..], &chat[..turns]].concat()).1.difficulty;
+        assert!(difficulty(2) > difficulty(6) && difficulty(6) > difficulty(10));
+    }
+
+    #[test]
+    fn what_goes_on_again_and_again_is_hard_still() {
+        let (task, alone) = forecast_of(&[HARD]);
+        for times in 1..=8 {
+            let turns = [&[HARD][..], &["continue"].repeat(times)].concat();
+            let (same, forecast) = forecast_of(&turns);
+            assert_eq!(same, task, "{times}");
+            let at_most = 0.01 * f32::from(u8::try_from(times).unwrap());
+            assert!(alone.difficulty - forecast.difficulty <= at_most + 0.02, "{times}: {alone:?} {forecast:?}");
+        }
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Where the conversations of the last minutes went, that no stored response tells of: those of `conversation`, and
 //! those whose clients send all of their turns each time.
 //!
-//! A client's history is known by what it begins with: the request before, all of it, is what comes before the answer
-//! in this one. Of that a hash is kept, with the workspace in it, and no text. Only in this process's memory: a
+//! A client's history is known by what it begins with: the request before, all of it, and the answer that it got. Of that
+//! a hash is kept, with the workspace and the API key in it, and no text: who asks what another has asked learns nothing
+//! of it, for the answer is part of what is known. Only in this process's memory: a
 //! conversation that is not recognised is decided upon anew, and nothing else is lost.
 
 use crate::clock::now_ms;
@@ -26,10 +27,22 @@ const MOST_BEGINNINGS: usize = 4;
 pub(super) type Key = [u8; 16];
 
 /// What a later request may be recognised by, and for how long.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Mark {
-    key: Key,
+    /// Two kilobytes.
+    hasher: Box<Hasher>,
+    /// Of a history: its answer is to come.
+    is_history: bool,
     known_for_ms: i64,
+}
+
+impl Mark {
+    /// What it was answered with, as the caller gets it.
+    pub fn answered(&mut self, answer: &[Item]) {
+        if self.is_history {
+            add_answer(&mut self.hasher, answer);
+        }
+    }
 }
 
 #[derive(Default)]
@@ -55,16 +68,16 @@ impl RecentTurns {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn put(&self, mark: Mark, turn: LastTurn) {
-        self.put_at(mark, turn, now_ms());
+    pub(super) fn put(&self, mark: &Mark, turn: LastTurn) {
+        self.put_at(finish(&mark.hasher), mark.known_for_ms, turn, now_ms());
     }
 
-    fn put_at(&self, mark: Mark, turn: LastTurn, at_ms: i64) {
+    fn put_at(&self, key: Key, known_for_ms: i64, turn: LastTurn, at_ms: i64) {
         let mut turns = self.turns();
         turns.count += 1;
         let number = turns.count;
-        turns.known.insert(mark.key, Known { turn, at_ms, until_ms: at_ms + mark.known_for_ms, number });
-        turns.order.push_back((mark.key, number));
+        turns.known.insert(key, Known { turn, at_ms, until_ms: at_ms + known_for_ms, number });
+        turns.order.push_back((key, number));
         while turns.order.len() > MOST {
             let Some((key, number)) = turns.order.pop_front() else { break };
             if turns.known.get(&key).is_some_and(|known| known.number == number) {
@@ -85,17 +98,19 @@ impl RecentTurns {
 
     /// The turn before of a conversation, and what this one is to be known by.
     pub(super) fn of_conversation(&self, workspace_id: i64, id: &str) -> (Option<LastTurn>, Mark) {
-        let key = finish(hasher(workspace_id, b"conversation").update(id.as_bytes()));
-        (self.get_at(&key, now_ms()), Mark { key, known_for_ms: CONVERSATION_MS })
+        let mut hasher = hasher(workspace_id, b"conversation");
+        hasher.update(id.as_bytes());
+        let turn = self.get_at(&finish(&hasher), now_ms());
+        (turn, Mark { hasher: Box::new(hasher), is_history: false, known_for_ms: CONVERSATION_MS })
     }
 
     /// The turn before of a history that the client has sent, if it has answers in it that came from here, and what
     /// this one is to be known by.
-    pub(super) fn of_history(&self, workspace_id: i64, request: &Request) -> (Option<LastTurn>, Mark) {
-        let (beginnings, key) = beginnings(workspace_id, request);
+    pub(super) fn of_history(&self, workspace_id: i64, key_id: i64, request: &Request) -> (Option<LastTurn>, Mark) {
+        let (beginnings, hasher) = beginnings(workspace_id, key_id, request);
         let now = now_ms();
         let turn = beginnings.iter().rev().take(MOST_BEGINNINGS).find_map(|key| self.get_at(key, now));
-        (turn, Mark { key, known_for_ms: CACHE_MS })
+        (turn, Mark { hasher: Box::new(hasher), is_history: true, known_for_ms: CACHE_MS })
     }
 }
 
@@ -127,28 +142,59 @@ fn finish(hasher: &Hasher) -> Key {
     key
 }
 
-/// What came before each of the model's turns, and the whole.
-fn beginnings(workspace_id: i64, request: &Request) -> (Vec<Key>, Key) {
+/// Up to the end of each of the model's turns, and the whole.
+fn beginnings(workspace_id: i64, key_id: i64, request: &Request) -> (Vec<Key>, Hasher) {
     let mut hasher = hasher(workspace_id, b"history");
+    hasher.update(&key_id.to_le_bytes());
     field(&mut hasher, b'i', request.instructions.as_deref().unwrap_or_default());
     let mut keys = Vec::new();
-    let mut by_model = false;
-    for item in &request.input {
-        let is_by_model = match item {
-            Item::Message(message) => message.role == Role::Assistant,
-            Item::FunctionCall(_) | Item::Reasoning(_) => true,
-            Item::FunctionCallOutput(_) | Item::Reference(_) => false,
-            Item::Other(object) => {
-                !object.get("type").and_then(|kind| kind.as_str()).is_some_and(|kind| kind.ends_with("_output"))
-            }
-        };
-        if is_by_model && !by_model {
-            keys.push(finish(&hasher));
+    for turn in request.input.chunk_by(|a, b| is_by_model(a) == is_by_model(b)) {
+        if turn.first().is_some_and(is_by_model) {
+            let mut known = hasher.clone();
+            add_answer(&mut known, turn);
+            keys.push(finish(&known));
         }
-        by_model = is_by_model;
-        add(&mut hasher, item);
+        turn.iter().for_each(|item| add(&mut hasher, item));
     }
-    (keys, finish(&hasher))
+    (keys, hasher)
+}
+
+fn is_by_model(item: &Item) -> bool {
+    match item {
+        Item::Message(message) => message.role == Role::Assistant,
+        Item::FunctionCall(_) | Item::Reasoning(_) => true,
+        Item::FunctionCallOutput(_) | Item::Reference(_) => false,
+        Item::Other(object) => {
+            !object.get("type").and_then(|kind| kind.as_str()).is_some_and(|kind| kind.ends_with("_output"))
+        }
+    }
+}
+
+/// What a model's turn says, first its text and then its calls: not in which pieces and which order a client keeps them.
+fn add_answer(hasher: &mut Hasher, answer: &[Item]) {
+    let messages =
+        answer.iter().filter_map(|item| if let Item::Message(message) = item { Some(message) } else { None });
+    let text: String = messages
+        .flat_map(|message| &message.content)
+        .filter_map(|part| match part {
+            Part::Text { text, .. } | Part::Refusal { text } => Some(text.as_str()),
+            Part::Image { .. } | Part::File { .. } | Part::Other(_) => None,
+        })
+        .collect();
+    field(hasher, b'w', text.trim());
+    for item in answer {
+        match item {
+            Item::Message(_) => {}
+            Item::FunctionCall(call) => {
+                field(hasher, b'c', &call.call_id);
+                field(hasher, b'n', &call.name);
+                // Clients of Messages read the arguments, and write them anew.
+                let arguments = serde_json::from_str(&call.arguments).map(|read: serde_json::Value| read.to_string());
+                field(hasher, b'a', arguments.as_deref().unwrap_or(&call.arguments));
+            }
+            other => add(hasher, other),
+        }
+    }
 }
 
 /// What an item says. Not what clients change from turn to turn: ids, marks for caches, thoughts that they leave out.
@@ -214,17 +260,24 @@ mod tests {
         last_turn("p", model, None, &usage)
     }
 
+    /// With a text, or with items.
+    fn answered(recent: &RecentTurns, mut mark: Mark, answer: Value, model: &str) {
+        let items = if answer.is_string() { json!([{"role": "assistant", "content": answer}]) } else { answer };
+        mark.answered(&request(items).input);
+        recent.put(&mark, turn(model));
+    }
+
     fn found(recent: &RecentTurns, workspace_id: i64, input: Value) -> Option<String> {
-        recent.of_history(workspace_id, &request(input)).0.map(|turn| turn.model)
+        recent.of_history(workspace_id, 7, &request(input)).0.map(|turn| turn.model)
     }
 
     #[test]
     fn trap_21_a_history_that_a_client_sends_is_known_by_what_it_begins_with() {
         let recent = RecentTurns::default();
         let first = json!("Hello");
-        let (none, mark) = recent.of_history(1, &request(first));
+        let (none, mark) = recent.of_history(1, 7, &request(first));
         assert!(none.is_none());
-        recent.put(mark, turn("m"));
+        answered(&recent, mark, json!("Hi."), "m");
         let said = json!({"type": "message", "role": "assistant", "id": "msg_1", "content": [{"type": "output_text", "text": "Hi."}]});
         let thought = json!({"type": "reasoning", "summary": []});
         let hello = json!({"role": "user", "content": [{"type": "input_text", "text": "Hello", "cache_control": {}}]});
@@ -236,9 +289,45 @@ mod tests {
         assert_eq!(found(&recent, 1, json!([more, said, hello])), None, "another conversation");
         assert_eq!(found(&recent, 1, json!("Hello")), None, "the same question asked anew");
         // The next turn is known by the whole of this one, and comes before it.
-        let (_, mark) = recent.of_history(1, &request(all));
-        recent.put(mark, turn("n"));
+        let (_, mark) = recent.of_history(1, 7, &request(all));
+        answered(&recent, mark, json!("Hi."), "n");
         assert_eq!(found(&recent, 1, json!([hello, said, more, said, hello])).as_deref(), Some("n"));
+    }
+
+    #[test]
+    fn who_asks_the_same_is_not_taken_for_who_has_asked_it() {
+        let recent = RecentTurns::default();
+        let (_, mark) = recent.of_history(1, 7, &request(json!("Hello")));
+        answered(&recent, mark, json!("Hi."), "m");
+        let history = |said: &str| json!([{"role": "user", "content": "Hello"}, {"role": "assistant", "content": said}, {"role": "user", "content": "More"}]);
+        let of_key = |key_id: i64, said: &str| recent.of_history(1, key_id, &request(history(said))).0;
+        assert!(of_key(7, "Hi.").is_some());
+        assert!(of_key(7, "Good day.").is_none(), "another answer is another conversation's");
+        assert!(of_key(8, "Hi.").is_none(), "another key's");
+        // Both go on, each with its own.
+        let (_, other) = recent.of_history(1, 7, &request(json!("Hello")));
+        answered(&recent, other, json!("Good day."), "n");
+        assert_eq!(of_key(7, "Hi.").map(|turn| turn.model).as_deref(), Some("m"));
+        assert_eq!(of_key(7, "Good day.").map(|turn| turn.model).as_deref(), Some("n"));
+    }
+
+    #[test]
+    fn an_answer_is_known_by_its_calls_too_in_whatever_pieces_a_client_keeps_it() {
+        let recent = RecentTurns::default();
+        let call = |id: &str, arguments: &str| json!({"type": "function_call", "call_id": id, "name": "f", "arguments": arguments});
+        let said = |text: &str| json!({"role": "assistant", "content": text});
+        let (_, mark) = recent.of_history(1, 7, &request(json!("Hello")));
+        answered(&recent, mark, json!([said("I look."), call("c1", "{\"b\":1}")]), "m");
+        let output = json!({"type": "function_call_output", "call_id": "c1", "output": "2"});
+        let hello = json!({"role": "user", "content": "Hello"});
+        let same = call("c1", "{\"b\": 1}");
+        for whole in [vec![said("I look."), same.clone()], vec![said("I "), said("look."), same.clone()]] {
+            let history = [vec![hello.clone()], whole, vec![output.clone()]].concat();
+            assert_eq!(found(&recent, 1, json!(history)).as_deref(), Some("m"));
+        }
+        for other in [call("c2", "{\"b\": 1}"), call("c1", "{\"b\": 2}")] {
+            assert_eq!(found(&recent, 1, json!([hello, said("I look."), other, output])), None);
+        }
     }
 
     #[test]
@@ -246,8 +335,9 @@ mod tests {
         let recent = RecentTurns::default();
         let (none, mark) = recent.of_conversation(1, "conv_1");
         assert!(none.is_none());
-        recent.put_at(mark, turn("m"), 0);
-        let tokens = |at_ms| recent.get_at(&mark.key, at_ms).map(|turn| (turn.recent_tokens, turn.cached_tokens));
+        let key = finish(&mark.hasher);
+        recent.put_at(key, CONVERSATION_MS, turn("m"), 0);
+        let tokens = |at_ms| recent.get_at(&key, at_ms).map(|turn| (turn.recent_tokens, turn.cached_tokens));
         assert_eq!(tokens(CACHE_MS - 1), Some((2_510, 500)));
         assert_eq!(tokens(CACHE_MS), Some((0, 0)));
         assert_eq!(tokens(CONVERSATION_MS), None);
@@ -257,19 +347,19 @@ mod tests {
     #[test]
     fn no_more_is_remembered_than_there_is_room_for_and_the_oldest_goes_first() {
         let recent = RecentTurns::default();
-        let mark = |number: usize| {
+        let key = |number: usize| {
             let mut key = Key::default();
             key[..8].copy_from_slice(&(number as u64).to_le_bytes());
-            Mark { key, known_for_ms: CACHE_MS }
+            key
         };
-        recent.put_at(mark(0), turn("m"), 0);
+        recent.put_at(key(0), CACHE_MS, turn("m"), 0);
         for number in 1..MOST {
-            recent.put_at(mark(number), turn("m"), 0);
+            recent.put_at(key(number), CACHE_MS, turn("m"), 0);
         }
-        recent.put_at(mark(0), turn("again"), 0);
-        recent.put_at(mark(MOST), turn("m"), 0);
-        assert_eq!(recent.get_at(&mark(0).key, 0).map(|turn| turn.model).as_deref(), Some("again"));
-        assert!(recent.get_at(&mark(1).key, 0).is_none() && recent.get_at(&mark(2).key, 0).is_some());
+        recent.put_at(key(0), CACHE_MS, turn("again"), 0);
+        recent.put_at(key(MOST), CACHE_MS, turn("m"), 0);
+        assert_eq!(recent.get_at(&key(0), 0).map(|turn| turn.model).as_deref(), Some("again"));
+        assert!(recent.get_at(&key(1), 0).is_none() && recent.get_at(&key(2), 0).is_some());
         assert!(recent.turns().known.len() <= MOST);
     }
 }

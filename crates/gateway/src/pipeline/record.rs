@@ -271,6 +271,9 @@ impl Record {
         if self.lease.is_some() {
             self.turn.extend(response.output.iter().cloned());
         }
+        if let Some(mark) = &mut self.mark {
+            mark.answered(&response.output);
+        }
         self.gather();
         response.usage = self.spending.spent().map(|spent| spent.usage);
         self.tell(response);
@@ -330,7 +333,7 @@ impl Record {
         if matches!(outcome, Outcome::Completed | Outcome::Incomplete) && !self.told.provider.is_empty() {
             let usage = self.spending.spent().map(|spent| spent.usage).unwrap_or_default();
             let key_id = self.account.as_ref().and_then(|account| account.key_id);
-            self.app.recent.put(mark, recent::last_turn(&self.told.provider, &self.told.model, key_id, &usage));
+            self.app.recent.put(&mark, recent::last_turn(&self.told.provider, &self.told.model, key_id, &usage));
         }
     }
 

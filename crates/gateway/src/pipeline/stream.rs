@@ -24,7 +24,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokenrouter_protocol::{Assembler, Ending, FinishReason, ModelEvent, ResponseEvent};
 use tokenrouter_providers::StreamDecoder;
-use tokenrouter_upstream::{Asked, EventStream, Failure};
+use tokenrouter_upstream::{Asked, Class, EventStream, Failure};
 
 /// How a surface writes the events of a response.
 pub(crate) trait EventCodec: Send {
@@ -224,6 +224,7 @@ impl Run {
                         if let Some(asked) = self.asked.take() {
                             asked.succeeded(Instant::now());
                         }
+                        learn(&self.record, None);
                         self.record.spending.is_whole();
                         return Some(Over::Ending(Ending::Finished(reason)));
                     }
@@ -283,6 +284,11 @@ impl Run {
     }
 }
 
+/// The workspace learns how well the model that answers does it: at the end, not when it begins.
+fn learn(record: &Record, failure: Option<Class>) {
+    record.app.learned.observe(record.workspace_id(), &record.told.provider, &record.model_id, failure);
+}
+
 /// The provider's part in the stream has ended in a failure: its target's health and the log are told.
 fn broken(record: &Record, asked: Option<Asked>, failure: &Failure) -> Over {
     tracing::warn!(
@@ -290,10 +296,11 @@ fn broken(record: &Record, asked: Option<Asked>, failure: &Failure) -> Over {
         class = ?failure.class, kind = %failure.error.kind, "a stream broke off"
     );
     // The caller's impatience says nothing of the target.
-    if failure.error.kind != OUT_OF_TIME
-        && let Some(asked) = asked
-    {
-        asked.failed(failure, Instant::now());
+    if failure.error.kind != OUT_OF_TIME {
+        learn(record, Some(failure.class));
+        if let Some(asked) = asked {
+            asked.failed(failure, Instant::now());
+        }
     }
     Over::Error(Outcome::Failed, record.failure(failure))
 }

@@ -103,20 +103,25 @@ impl Told {
             cache_write_pico_usd: rates.cache_write_pico_usd.unwrap_or(rates.input_pico_usd),
             catalog_date: Catalog::builtin().date(),
         });
-        serde_json::to_string(&DecisionRecord { told: self, price, route }).unwrap_or_default()
+        serde_json::to_string(&DecisionRecord {
+            told: self,
+            price,
+            route: route.map(|route| route.kept(&self.provider, &self.model)),
+        })
+        .unwrap_or_default()
     }
 }
 
 /// What goes into the ledger as the decision: what the caller was told, and the price that the cost was
 /// computed from.
 #[derive(Serialize)]
-struct DecisionRecord<'a> {
+struct DecisionRecord<'a, R> {
     #[serde(flatten)]
     told: &'a Told,
     /// Null: not known.
     price: Option<PriceRecord<'a>>,
     /// Null if it did not come to a choice.
-    route: Option<&'a Considered>,
+    route: Option<R>,
 }
 
 /// Pico-dollars a token, as they hold for a prompt of this length.

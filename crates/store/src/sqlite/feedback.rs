@@ -39,12 +39,12 @@ pub(crate) fn get(connection: &Connection, workspace_id: i64, response_id: &str)
         .optional()
 }
 
-/// Oldest first, at most `limit`.
+/// Newest first, at most `limit`.
 pub(crate) fn list(connection: &Connection, workspace_id: i64, limit: u32) -> Result<Vec<FeedbackRow>> {
     connection
         .prepare_cached(
             "SELECT response_id, provider, model, task, score, forecast, comment, created_at_ms
-             FROM feedback WHERE workspace_id = ?1 ORDER BY created_at_ms, response_id LIMIT ?2",
+             FROM feedback WHERE workspace_id = ?1 ORDER BY created_at_ms DESC, response_id DESC LIMIT ?2",
         )?
         .query_map(params![workspace_id, limit], row)?
         .collect()

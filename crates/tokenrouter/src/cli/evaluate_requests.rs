@@ -8,8 +8,12 @@ use tokenrouter_store::{FeedbackRow, Store};
 
 /// How many records are read at once.
 const PAGE: u32 = 1_000;
-/// At most so many requests are looked at, oldest first, and as much feedback.
+/// At most so many requests are looked at, newest first, and as much feedback.
 const MOST: u32 = 100_000;
+
+/// What one model for all would cost is told of models that were candidates for so many of the requests that left a
+/// choice.
+const MOSTLY: f64 = 0.5;
 
 /// What is not in any log.
 const UNKNOWN: &str = "What another model would have answered is in no log: each prompt went to one model, and not by \
@@ -27,11 +31,21 @@ struct OfModel {
     estimated_nano_usd: f64,
 }
 
+/// A candidate: for how many requests, what those are estimated to cost at it, and at what was chosen for them. In dollars.
+#[derive(Default)]
+struct At {
+    requests: u64,
+    usd: f64,
+    chosen_usd: f64,
+}
+
 #[derive(Default)]
 struct Summary {
     by_model: BTreeMap<String, OfModel>,
-    /// What all requests would be estimated to cost at each candidate, and how many requests it was a candidate for.
-    at: BTreeMap<String, (f64, u64)>,
+    /// What the requests that left a choice would be estimated to cost at each candidate.
+    at: BTreeMap<String, At>,
+    /// How many left a choice: a request for one model says nothing of others.
+    with_choice: u64,
     chosen: u64,
     unpriced: u64,
     /// Forecast and score.
@@ -41,22 +55,29 @@ struct Summary {
 impl Summary {
     fn take(&mut self, name: String, cost: Option<i64>, route: &Value, said: Option<&FeedbackRow>) {
         self.chosen += 1;
-        let Some(cost) = cost else {
-            self.unpriced += 1;
-            return;
-        };
-        for candidate in route["candidates"].as_array().into_iter().flatten() {
-            let id = format!("{}/{}", table::cell(candidate, "provider"), table::cell(candidate, "model"));
-            let Some(usd) = candidate["estimated_cost_usd"].as_f64() else { continue };
-            if id == name {
-                self.by_model.entry(id.clone()).or_default().estimated_nano_usd += usd * 1e9;
+        self.unpriced += u64::from(cost.is_none());
+        let candidates = route["candidates"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let estimates: Vec<(String, f64)> = candidates
+            .iter()
+            .filter_map(|candidate| {
+                let id = format!("{}/{}", table::cell(candidate, "provider"), table::cell(candidate, "model"));
+                Some((id, candidate["estimated_cost_usd"].as_f64()?))
+            })
+            .collect();
+        let chosen_usd = estimates.iter().find(|(id, _)| *id == name).map(|(_, usd)| *usd);
+        if let Some(chosen_usd) = chosen_usd.filter(|_| candidates.len() > 1) {
+            self.with_choice += 1;
+            for (id, usd) in estimates {
+                let at = self.at.entry(id).or_default();
+                *at = At { requests: at.requests + 1, usd: at.usd + usd, chosen_usd: at.chosen_usd + chosen_usd };
             }
-            let at = self.at.entry(id).or_default();
-            *at = (at.0 + usd, at.1 + 1);
         }
         let model = self.by_model.entry(name).or_default();
         model.requests += 1;
-        model.cost_nano_usd = model.cost_nano_usd.saturating_add(cost);
+        if let Some(cost) = cost {
+            model.cost_nano_usd = model.cost_nano_usd.saturating_add(cost);
+            model.estimated_nano_usd += chosen_usd.unwrap_or_default() * 1e9;
+        }
         if let Some(said) = said {
             model.scored += 1;
             model.scores += said.score;
@@ -86,9 +107,10 @@ impl Summary {
                 })
             })
             .collect();
-        let whole = self.at.iter().filter(|(_, (_, requests))| *requests == self.chosen - self.unpriced);
-        let mut singles: Vec<(&String, f64)> = whole.map(|(name, (usd, _))| (name, *usd)).collect();
-        singles.sort_by(|a, b| a.1.total_cmp(&b.1));
+        let mut singles: Vec<(&String, &At)> =
+            self.at.iter().filter(|(_, at)| at.requests as f64 >= MOSTLY * self.with_choice as f64).collect();
+        let share = |at: &At| at.usd / at.chosen_usd;
+        singles.sort_by(|(_, a), (_, b)| share(a).total_cmp(&share(b)));
         json!({
             "object": "requests.evaluation",
             "requests": self.chosen,
@@ -96,8 +118,10 @@ impl Summary {
             "models": models,
             "forecast_error": self.off(),
             "scored": self.pairs.len(),
-            "estimated_cost_of_one_model_for_all": singles.iter().map(|(name, usd)| json!({ "model": name, "usd": usd }))
-                .collect::<Vec<_>>(),
+            "with_choice": self.with_choice,
+            "estimated_cost_of_one_model_for_all": singles.iter().map(|(name, at)| json!({
+                "model": name, "requests": at.requests, "usd": at.usd, "chosen_usd": at.chosen_usd,
+            })).collect::<Vec<_>>(),
             "not_known": UNKNOWN,
         })
     }
@@ -107,12 +131,14 @@ pub(super) async fn run(store: &Store, workspace: i64, as_json: bool) -> Result<
     let said = store.list_feedback(workspace, MOST).await.map_err(Failure::of)?;
     let said: HashMap<&str, &FeedbackRow> = said.iter().map(|row| (row.response_id.as_str(), row)).collect();
     let mut summary = Summary::default();
-    let (mut after, mut seen) = (0, 0);
+    let recorded = store.count_requests(workspace).await.map_err(Failure::of)?;
+    let mut before: Option<String> = None;
+    let mut seen = 0;
     while seen < MOST {
-        let page = store.list_recorded(workspace, after, PAGE).await.map_err(Failure::of)?;
-        let Some((last, _)) = page.last() else { break };
-        after = *last;
-        for (_, entry) in &page {
+        let page = store.list_requests(workspace, PAGE, before.as_deref()).await.map_err(Failure::of)?;
+        let Some(oldest) = page.last() else { break };
+        before = Some(oldest.request_id.clone());
+        for entry in &page {
             seen += 1;
             let (Some(provider), Some(model)) = (&entry.provider, &entry.model) else { continue };
             if !matches!(entry.outcome.as_str(), "completed" | "incomplete") {
@@ -125,9 +151,14 @@ pub(super) async fn run(store: &Store, workspace: i64, as_json: bool) -> Result<
             summary.take(format!("{provider}/{model}"), entry.cost_nano_usd, &route, said);
         }
     }
-    let told = summary.json();
+    let mut told = summary.json();
+    told["recorded"] = json!(recorded);
+    told["read"] = json!(seen);
     if as_json {
         return output::line(told);
+    }
+    if recorded > u64::from(seen) {
+        output::line(format_args!("of {recorded} requests, the newest {seen} are looked at"))?;
     }
     output::line(format_args!("{} answered requests, {} of them of unknown cost\n", summary.chosen, summary.unpriced))?;
     let number =
@@ -159,10 +190,23 @@ pub(super) async fn run(store: &Store, workspace: i64, as_json: bool) -> Result<
         ))?;
     }
     let singles = told["estimated_cost_of_one_model_for_all"].as_array().into_iter().flatten().take(5);
-    let singles: Vec<String> =
-        singles.map(|one| format!("{} ${}", table::cell(one, "model"), number(&one["usd"], 6))).collect();
+    let singles: Vec<String> = singles
+        .map(|one| {
+            format!(
+                "  {} ${} instead of ${}, for {} of them",
+                table::cell(one, "model"),
+                number(&one["usd"], 6),
+                number(&one["chosen_usd"], 6),
+                one["requests"]
+            )
+        })
+        .collect();
     if !singles.is_empty() {
-        output::line(format_args!("\none model for all of them would cost about: {}", singles.join(", ")))?;
+        output::line(format_args!(
+            "\none model for all of the {} requests that left a choice would cost about, by the estimates:\n{}",
+            summary.with_choice,
+            singles.join("\n")
+        ))?;
     }
     output::line(format_args!("\n{UNKNOWN}"))
 }

@@ -5,8 +5,8 @@ use super::messages::Conversation;
 use super::tools;
 use serde_json::Value;
 use tokenrouter_protocol::{
-    FieldError, FieldNames, Fields, Object, ReasoningConfig, Request, RouterFields, TextConfig, TextFormat,
-    check_metadata,
+    FieldError, FieldNames, Fields, MOST_TOP_LOGPROBS, Object, ReasoningConfig, Request, RouterFields, TextConfig,
+    TextFormat, check_metadata,
 };
 
 /// Fields of `/v1/responses` that would mean something else here, or go past our eyes to OpenAI.
@@ -67,7 +67,7 @@ pub(super) fn parse(body: Value) -> Result<(Request, Shape), FieldError> {
         top_p: f.number("top_p", 0.0..=1.0)?,
         presence_penalty: f.number("presence_penalty", -2.0..=2.0)?,
         frequency_penalty: f.number("frequency_penalty", -2.0..=2.0)?,
-        top_logprobs: f.count("top_logprobs", 0)?,
+        top_logprobs: f.count_within("top_logprobs", 0..=MOST_TOP_LOGPROBS)?,
         max_output_tokens,
         stop: stop(&mut f)?,
         chat_only: chat_only(&mut f)?,
