@@ -8,7 +8,7 @@ use tokenrouter_gateway::{App, ProviderOptions};
 use tokenrouter_providers::Kind;
 use tokenrouter_routing::Catalog;
 use tokenrouter_store::{BootstrapKey, Store};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
@@ -73,8 +73,24 @@ async fn wait(mut stopped: watch::Receiver<u8>, times: u8) {
     let _ = stopped.wait_for(|told| *told >= times).await;
 }
 
+/// Connections that the system holds until they are taken. With the usual 128 some of a thousand at once are reset.
+const BACKLOG: u32 = 4_096;
+
 pub(super) async fn listen(address: &str) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| Failure::Other(format!("cannot listen on {address}: {error}")))
+    bind(address).await.map_err(|error| Failure::Other(format!("cannot listen on {address}: {error}")))
+}
+
+async fn bind(address: &str) -> std::io::Result<TcpListener> {
+    let mut failed = None;
+    for address in tokio::net::lookup_host(address).await? {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        match socket.bind(address).and_then(|()| socket.listen(BACKLOG)) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failed = Some(error),
+        }
+    }
+    Err(failed.unwrap_or_else(|| std::io::ErrorKind::AddrNotAvailable.into()))
 }
 
 fn start_log(settings: &Settings) {
