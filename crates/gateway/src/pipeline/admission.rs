@@ -1,7 +1,6 @@
 //! Between stages 6 and 7: what the request may come to is held against the limits of its key and its workspace.
 
 use super::embeddings::EmbeddingTarget;
-use super::estimate::prompt_tokens;
 use super::plan::BYTES_PER_TOKEN;
 use super::record::Record;
 use super::spending::estimate;
@@ -22,9 +21,9 @@ pub(super) fn admit(
     record: &mut Record,
     caller: &Caller,
     targets: &mut Vec<Target>,
+    input_tokens: u64,
     request: &Request,
 ) -> ApiResult<()> {
-    let input_tokens = u64::try_from(prompt_tokens(request)?).unwrap_or(u64::MAX);
     record.spending.input_tokens = input_tokens;
     if has_budget(caller) {
         let mut repriced_by = None;

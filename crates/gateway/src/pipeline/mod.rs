@@ -167,7 +167,7 @@ async fn prepare(caller: &Caller, record: &mut Record, mut request: Request) -> 
     record.planned(&mut plan);
     screen::prompt(&caller.rules.firewall, &mut request, &mut record.tally)?;
     keeping::logprobs_or_rules(record, &caller.rules.firewall, &request)?;
-    admission::admit(record, caller, &mut plan.targets, &request)?;
+    admission::admit(record, caller, &mut plan.targets, plan.input_tokens, &request)?;
     record.keep_input(&request, history.first_own);
     let screen = screen::ResponseScreen::new(Arc::clone(&caller.rules.firewall), &request);
     Ok(Prepared { request, plan, screen })

@@ -61,6 +61,8 @@ pub(super) struct Plan {
     /// The provider that is likely to have the turns before in its prompt cache, and the workspace's own key there
     /// whose account has them.
     pub last_key: Option<(String, i64)>,
+    /// Of the prompt with its history, about.
+    pub input_tokens: u64,
     /// For the record.
     pub route: Option<Considered>,
 }
@@ -102,6 +104,7 @@ pub(super) fn decide(
         order_stands: plan.order_stands,
         accounts: Arc::clone(accounts),
         last_key,
+        input_tokens: plan.input_tokens,
         route: Some(route),
     })
 }
@@ -120,6 +123,7 @@ struct Chosen {
     task_confidence: Option<f32>,
     forecast: Forecast,
     ability_task: Task,
+    input_tokens: u64,
     rules: Vec<i64>,
     warnings: Vec<Warning>,
     order_stands: bool,
@@ -213,9 +217,20 @@ fn consider(
     }
     let order_stands = rule_plan.fallbacks.is_some();
     let origins = Origins { provider: provider_origin, model: model_origin };
-    let (forecast, ability_task) = (select.needs.forecast, select.needs.task);
+    let routing::Needs { forecast, task: ability_task, input_tokens_estimate: input_tokens, .. } = select.needs;
     let rules = rule_plan.matched;
-    let chosen = Chosen { mode, task, task_confidence, forecast, ability_task, rules, warnings, origins, order_stands };
+    let chosen = Chosen {
+        mode,
+        task,
+        task_confidence,
+        forecast,
+        ability_task,
+        input_tokens,
+        rules,
+        warnings,
+        origins,
+        order_stands,
+    };
     Ok((chosen, decision))
 }
 
