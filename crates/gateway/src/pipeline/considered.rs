@@ -3,10 +3,11 @@
 
 use super::field::Field;
 use super::told::usd;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use tokenrouter_routing::{Decision, Filter, Forecast, Target, Task};
+use std::sync::Arc;
+use tokenrouter_routing::{Decision, Filter, Forecast, ModelInfo, Target, Task};
 
 /// Candidates that a request keeps, besides the one that answered.
 const KEPT: usize = 10;
@@ -19,8 +20,8 @@ pub(super) struct Considered {
     difficulty: f64,
     expected_output_tokens: u64,
     candidates: Vec<Row>,
-    /// `provider/model`, by the filter's name.
-    filtered: BTreeMap<&'static str, Vec<String>>,
+    /// By the filter's name.
+    filtered: BTreeMap<&'static str, Vec<Name>>,
 }
 
 /// As it stands in the ledger under `route`.
@@ -35,17 +36,43 @@ struct Kept<'a> {
     filtered: BTreeMap<&'static str, usize>,
 }
 
+/// Provider and model, shared with the pool: each request makes a list of them, and few of those are ever written out.
+#[derive(Clone, Debug)]
+struct Name(Arc<str>, Arc<ModelInfo>);
+
+impl Serialize for Name {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}/{}", self.0, self.1.id))
+    }
+}
+
+fn shared<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text)
+}
+
 /// Provider, name, utility, ability, scores of cost, quality and latency, cost in nano-dollars, milliseconds, and why
 /// it was ejected, for how many milliseconds.
 #[derive(Clone, Debug, Serialize)]
-struct Row(String, String, f64, f64, f64, f64, f64, Option<u64>, u64, Option<(&'static str, u64)>);
+struct Row(
+    #[serde(serialize_with = "shared")] Arc<str>,
+    #[serde(serialize_with = "shared")] Arc<str>,
+    f64,
+    f64,
+    f64,
+    f64,
+    f64,
+    Option<u64>,
+    u64,
+    Option<(&'static str, u64)>,
+);
 
 impl Considered {
     pub fn of(decision: &Decision, field: &Field<'_>, forecast: Forecast, task: Task) -> Self {
         let candidates = decision.targets.iter().enumerate();
-        let mut filtered: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
+        let mut filtered: BTreeMap<&'static str, Vec<Name>> = BTreeMap::new();
         for out in &decision.filtered {
-            filtered.entry(out.filter.as_str()).or_default().push(format!("{}/{}", out.provider, out.model.id));
+            let name = Name(Arc::clone(&out.provider), Arc::clone(&out.model));
+            filtered.entry(out.filter.as_str()).or_default().push(name);
         }
         Self {
             ability_task: task.as_str(),
@@ -59,7 +86,7 @@ impl Considered {
     /// What the ledger keeps of it, of a request that was answered by this target, if by any.
     pub fn kept(&self, provider: &str, name: &str) -> impl Serialize {
         let candidates = self.candidates.iter().enumerate();
-        let kept = candidates.filter(|(place, row)| *place < KEPT || (row.0 == provider && row.1 == name));
+        let kept = candidates.filter(|(place, row)| *place < KEPT || (*row.0 == *provider && *row.1 == *name));
         Kept {
             ability_task: self.ability_task,
             difficulty: self.difficulty,
@@ -75,8 +102,8 @@ fn row(target: &Target, field: &Field<'_>, place: usize) -> Row {
     let ejection = field.ejection(place);
     let ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     Row(
-        target.provider.to_string(),
-        target.name.to_string(),
+        Arc::clone(&target.provider),
+        Arc::clone(&target.name),
         short(target.utility),
         short(target.ability),
         short(target.scores.cost),
@@ -154,8 +181,9 @@ mod tests {
 
     #[test]
     fn the_best_are_kept_and_who_answered_and_of_the_others_how_many() {
-        let row = |n: usize| Row("p".into(), format!("m{n}"), 0.5, 0.5, 0.5, 0.5, 0.5, None, 1, None);
-        let names: Vec<String> = (0..7).map(|n| format!("q/{n}")).collect();
+        let row = |n: usize| Row("p".into(), format!("m{n}").into(), 0.5, 0.5, 0.5, 0.5, 0.5, None, 1, None);
+        let model = Arc::new(tokenrouter_routing::Catalog::builtin().models()[0].clone());
+        let names: Vec<Name> = (0..7).map(|n| Name(format!("q{n}").into(), Arc::clone(&model))).collect();
         let all = Considered {
             candidates: (0..40).map(row).collect(),
             filtered: BTreeMap::from([("no_key", names)]),

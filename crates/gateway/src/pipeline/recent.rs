@@ -109,7 +109,7 @@ impl RecentTurns {
     pub(super) fn of_history(&self, workspace_id: i64, key_id: i64, request: &Request) -> (Option<LastTurn>, Mark) {
         let (beginnings, hasher) = beginnings(workspace_id, key_id, request);
         let now = now_ms();
-        let turn = beginnings.iter().rev().take(MOST_BEGINNINGS).find_map(|key| self.get_at(key, now));
+        let turn = beginnings.iter().rev().find_map(|key| self.get_at(key, now));
         (turn, Mark { hasher: Box::new(hasher), is_history: true, known_for_ms: CACHE_MS })
     }
 }
@@ -142,14 +142,19 @@ fn finish(hasher: &Hasher) -> Key {
     key
 }
 
-/// Up to the end of each of the model's turns, and the whole.
+/// Up to the end of each of the model's last turns, and the whole.
 fn beginnings(workspace_id: i64, key_id: i64, request: &Request) -> (Vec<Key>, Hasher) {
     let mut hasher = hasher(workspace_id, b"history");
     hasher.update(&key_id.to_le_bytes());
     field(&mut hasher, b'i', request.instructions.as_deref().unwrap_or_default());
     let mut keys = Vec::new();
-    for turn in request.input.chunk_by(|a, b| is_by_model(a) == is_by_model(b)) {
-        if turn.first().is_some_and(is_by_model) {
+    let turns = || request.input.chunk_by(|a, b| is_by_model(a) == is_by_model(b));
+    let is_answer = |turn: &[Item]| turn.first().is_some_and(is_by_model);
+    let mut older = turns().filter(|turn| is_answer(turn)).count().saturating_sub(MOST_BEGINNINGS);
+    for turn in turns() {
+        if is_answer(turn) && older > 0 {
+            older -= 1;
+        } else if is_answer(turn) {
             let mut known = hasher.clone();
             add_answer(&mut known, turn);
             keys.push(finish(&known));
