@@ -36,6 +36,7 @@ pub async fn serve(
     hurry: impl Future<Output = ()> + Send + 'static,
 ) {
     let watcher = tokio::spawn(watch(Arc::clone(&app)));
+    tokio::task::spawn_blocking(tokenrouter_routing::warm_up);
     let (stopping, _) = watch::channel(false);
     let mut connections = accept(&app, listener, admin, stop, &stopping).await;
     app.stopping.store(true, Ordering::Relaxed);
