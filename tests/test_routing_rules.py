@@ -7,6 +7,7 @@ import itertools
 import json
 from typing import Any
 
+import gateway_process as gp
 import httpx
 import pytest
 from errors import check_error
@@ -392,6 +393,39 @@ def test_a_rule_on_a_task_fires_where_the_router_is_sure_of_it(api: httpx.Client
     assert unsure["task_confidence"] < 0.8 and unsure["routing_rules"] == []
     given = route(api, "hi, how are you today?", metadata={"task": "writing"})
     assert (given["task"], given["task_confidence"], given["routing_rules"]) == ("writing", None, [ids["writing"]])
+
+
+def test_a_workspace_sets_from_which_confidence_on_its_rules_on_a_task_fire(
+    gateway: gp.Gateway, api: httpx.Client
+) -> None:
+    rule = create(api, {"task": "coding"})
+    text = "Write a Python function that reverses a list."
+
+    def rules(percent: int | None) -> tuple[list[int], float]:
+        answer = api.patch("/v1/workspace", json={"task_confidence_percent": percent})
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["data"]["task_confidence_percent"] == percent
+        told = route(api, text)
+        if percent != 100:
+            assert told["task_confidence"] >= told["task_rules_from"]
+        asked = api.post("/v1/responses", json={"model": "auto", "input": text, "max_output_tokens": 16})
+        assert asked.json()["tokenrouter"]["routing_rules"] == told["routing_rules"]
+        return told["routing_rules"], told["task_rules_from"]
+
+    assert rules(None) == ([rule], pytest.approx(0.8))
+    assert rules(100) == ([], 1.0)
+    assert api.patch("/v1/workspace", json={"max_in_flight": 9}).json()["data"]["task_confidence_percent"] == 100
+    assert rules(0) == ([rule], 0.0)
+    for wrong in (101, -1, 50.5, "50", True, [], {}):
+        answer = api.patch("/v1/workspace", json={"task_confidence_percent": wrong})
+        check_error(answer, 422, "validation_error", "validation_failed")
+        assert list(answer.json()["error"]["errors"]) == ["task_confidence_percent"], answer.text
+    name = api.get("/v1/workspace").json()["data"]["name"]
+    command = ["workspaces", "set", "--workspace", name, "--database", f"sqlite:{gateway.database}", "--json"]
+    done = gp.run(*command, "--task-confidence-percent", "100")
+    assert done.returncode == 0 and json.loads(done.stdout)[0]["task_confidence_percent"] == 100, done.stderr
+    gp.until(lambda: route(api, text)["routing_rules"] == [], "the gateway to notice")
+    assert gp.run(*command, "--task-confidence-percent", "101").returncode == 1
 
 
 def test_a_task_that_the_caller_tells_is_what_the_choice_goes_by(api: httpx.Client) -> None:

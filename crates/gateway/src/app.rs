@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokenrouter_providers::{Auth, Kind};
 use tokenrouter_routing::{AllowedModels, LatencyTracker, ModelInfo, Task};
-use tokenrouter_store::{Recording, Store};
+use tokenrouter_store::{Recording, Store, WorkspaceSettings};
 use tokenrouter_upstream::{Client, EndpointError, Health, HealthOptions, Limits};
 use tokio::sync::watch;
 
@@ -109,7 +109,8 @@ pub struct App {
     pub(crate) sessions: Sessions,
     pub(crate) max_body_bytes: usize,
     pub(crate) max_attempts: usize,
-    pub(crate) task_confidence: f32,
+    /// Of workspaces that set none.
+    task_confidence: f32,
     pub(crate) connections: connections::Limits,
     pub(crate) drain: Duration,
     pub(crate) total_time: Duration,
@@ -172,6 +173,11 @@ impl App {
         }
         app.end_abandoned().await?;
         Ok(app)
+    }
+
+    /// From which confidence on a workspace's rules on `task` fire, 0 to 1.
+    pub(crate) fn task_confidence_of(&self, workspace: &WorkspaceSettings) -> f32 {
+        workspace.task_confidence_percent.map_or(self.task_confidence, |percent| f32::from(percent) / 100.0)
     }
 
     /// Ends what a gateway before has left undone, once: when its records are in the database, of which one may be the

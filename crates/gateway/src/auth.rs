@@ -11,7 +11,7 @@ use http::{HeaderMap, header};
 use std::sync::Arc;
 use std::time::Duration;
 use tokenrouter_routing::AllowedModels;
-use tokenrouter_store::{KeyRow, UsageLimits, hash_key};
+use tokenrouter_store::{KeyRow, UsageLimits, WorkspaceSettings, hash_key};
 
 /// A caller, and the rules of its workspace as they were when the request came.
 #[derive(Clone)]
@@ -29,8 +29,7 @@ pub(crate) struct Caller {
     /// What the key may use.
     pub models: Arc<AllowedModels>,
     pub limits: UsageLimits,
-    /// Of all keys of the workspace together.
-    pub workspace_limits: UsageLimits,
+    pub workspace: WorkspaceSettings,
     manages: bool,
 }
 
@@ -62,7 +61,7 @@ impl Caller {
             time_limit: None,
             models: snapshot.models(key.key_id),
             limits: key.restrictions.limits,
-            workspace_limits: snapshot.limits(key.workspace_id),
+            workspace: snapshot.settings(key.workspace_id),
             manages: key.restrictions.scope == "full",
         }
     }

@@ -30,7 +30,7 @@ mod vault;
 
 pub use crate::http::{
     NewKey, api_key_json, firewall_rule_json, openapi, read_api_key, read_firewall_rule, read_provider_key,
-    read_routing_rule, read_workspace_limits, routing_rule_json, workspace_json,
+    read_routing_rule, read_workspace_settings, routing_rule_json, workspace_json,
 };
 pub use accounts::KeyProblem;
 pub use app::{AbilityOptions, App, Options, ProviderOptions, TimeLimits};

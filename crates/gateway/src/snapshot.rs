@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokenrouter_firewall as firewall;
 use tokenrouter_routing as routing;
-use tokenrouter_store::{FirewallRuleRow, KeyRow, RoutingRuleRow, Store, StoreError, UsageLimits};
+use tokenrouter_store::{FirewallRuleRow, KeyRow, RoutingRuleRow, Store, StoreError, WorkspaceSettings};
 use tokenrouter_upstream::Health;
 use tokio::sync::Mutex;
 
@@ -38,7 +38,7 @@ pub(crate) struct Snapshot {
     /// Of workspaces with provider keys of their own.
     accounts: HashMap<i64, Arc<Accounts>>,
     /// Of workspaces that have some.
-    limits: HashMap<i64, UsageLimits>,
+    settings: HashMap<i64, WorkspaceSettings>,
     gateways_accounts: Arc<Accounts>,
     /// Workspaces whose prompts and answers are kept.
     capturing: HashSet<i64>,
@@ -62,8 +62,8 @@ impl Snapshot {
             let Useless { workspace_id, key_id, provider, problem } = useless;
             tracing::error!(workspace = workspace_id, key = key_id, provider, %problem, "a provider key cannot be used");
         }
-        let limited = rows.workspaces.iter().filter(|workspace| workspace.limits != UsageLimits::default());
-        let limits = limited.map(|workspace| (workspace.id, workspace.limits)).collect();
+        let set = rows.workspaces.iter().filter(|workspace| workspace.settings != WorkspaceSettings::default());
+        let settings = set.map(|workspace| (workspace.id, workspace.settings)).collect();
         let restricted = rows.keys.iter().filter(|key| !key.restrictions.models.is_empty());
         let models = restricted
             .map(|key| (key.key_id, Arc::new(routing::AllowedModels::new(&key.restrictions.models))))
@@ -92,7 +92,7 @@ impl Snapshot {
             every_model: Arc::default(),
             no_rules,
             accounts,
-            limits,
+            settings,
             gateways_accounts: Arc::new(Accounts::of_the_gateway(providers)),
             useless_keys,
             capturing: rows.capture_days.into_iter().map(|(workspace_id, _)| workspace_id).collect(),
@@ -109,9 +109,9 @@ impl Snapshot {
         Arc::clone(self.models.get(&key_id).unwrap_or(&self.every_model))
     }
 
-    /// What all keys of a workspace may do together.
-    pub fn limits(&self, workspace_id: i64) -> UsageLimits {
-        self.limits.get(&workspace_id).copied().unwrap_or_default()
+    /// What a workspace has set for itself.
+    pub fn settings(&self, workspace_id: i64) -> WorkspaceSettings {
+        self.settings.get(&workspace_id).copied().unwrap_or_default()
     }
 
     pub fn captures(&self, workspace_id: i64) -> bool {

@@ -74,7 +74,16 @@ pub struct WorkspaceRow {
     pub id: i64,
     pub name: String,
     pub created_at_ms: i64,
+    pub settings: WorkspaceSettings,
+}
+
+/// What a workspace sets for itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WorkspaceSettings {
+    /// Of all its keys together.
     pub limits: UsageLimits,
+    /// From which confidence on its rules on `task` fire, 0 to 100; `None`: from the gateway's.
+    pub task_confidence_percent: Option<u8>,
 }
 
 /// What a key has used.

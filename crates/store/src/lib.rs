@@ -30,7 +30,7 @@ pub use error::{Result, StoreError};
 pub use feedback::{FeedbackRow, FeedbackSum};
 pub use keys::{
     ApiKeyRow, Bootstrap, BootstrapKey, KeyRestrictions, KeyRow, KeyUsage, NewApiKey, UsageLimits, Workspace,
-    WorkspaceRow, hash_key,
+    WorkspaceRow, WorkspaceSettings, hash_key,
 };
 pub use ledger::{LedgerEntry, StoredResponse};
 pub use provider_keys::{NewProviderKey, ProviderKeyPatch, ProviderKeyRow, SealedKey};

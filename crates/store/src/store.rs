@@ -6,7 +6,7 @@ use crate::captures::Capture;
 use crate::conversations::{ConversationItem, ConversationRow, ConversationTurn, ItemPage};
 use crate::error::{Result, StoreError};
 use crate::feedback::{FeedbackRow, FeedbackSum};
-use crate::keys::{ApiKeyRow, Bootstrap, KeyUsage, NewApiKey, UsageLimits, Workspace, WorkspaceRow};
+use crate::keys::{ApiKeyRow, Bootstrap, KeyUsage, NewApiKey, Workspace, WorkspaceRow, WorkspaceSettings};
 use crate::ledger::{LedgerEntry, StoredResponse};
 use crate::provider_keys::{NewProviderKey, ProviderKeyPatch, ProviderKeyRow, SealedKey};
 use crate::request_log::{RequestFilter, UsageGroup, UsageRow};
@@ -139,10 +139,10 @@ impl Store {
         self.database.read(move |db| workspaces::show(db, workspace_id)).await
     }
 
-    /// Sets all of a workspace's limits: `None` takes one away. The workspace as changed; `None` if there is
-    /// none.
-    pub async fn set_workspace_limits(&self, workspace_id: i64, limits: UsageLimits) -> Result<Option<WorkspaceRow>> {
-        self.database.write(move |db| Ok(workspaces::set_limits(db, workspace_id, &limits)?)).await
+    /// Sets all that a workspace sets for itself: `None` takes a setting away. The workspace as changed; `None` if
+    /// there is none.
+    pub async fn set_workspace(&self, workspace_id: i64, settings: WorkspaceSettings) -> Result<Option<WorkspaceRow>> {
+        self.database.write(move |db| Ok(workspaces::set(db, workspace_id, &settings)?)).await
     }
 
     /// The oldest workspace of this name.

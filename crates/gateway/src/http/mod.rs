@@ -40,7 +40,7 @@ pub(crate) use in_flight::InFlight;
 pub use provider_keys::{NewKey, read_provider_key};
 pub use routing_rules::{read_routing_rule, routing_rule_json};
 pub(crate) use websocket::Sessions;
-pub use workspace::{read_workspace_limits, workspace_json};
+pub use workspace::{read_workspace_settings, workspace_json};
 
 use crate::app::App;
 use crate::error::{ApiError, Code};

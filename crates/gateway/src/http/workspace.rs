@@ -1,5 +1,5 @@
-//! `/v1/workspace`: the workspace of the key that asks, what all of its keys may do together, and what they have
-//! used of it.
+//! `/v1/workspace`: the workspace of the key that asks, what all of its keys may do together, what they have used of
+//! it, and how sure of a task its rules want to be.
 
 use super::body::read_json;
 use super::limit_fields;
@@ -16,26 +16,40 @@ use axum::extract::State;
 use http::HeaderMap;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use tokenrouter_store::{UsageLimits, WorkspaceRow};
+use tokenrouter_store::{WorkspaceRow, WorkspaceSettings};
 
 /// A workspace as the API and the command line show it.
 #[must_use]
 pub fn workspace_json(row: &WorkspaceRow) -> Value {
     let mut shown = json!({ "id": row.id, "name": row.name, "created_at": iso8601(row.created_at_ms) });
-    limit_fields::show(&row.limits, &mut shown);
+    limit_fields::show(&row.settings.limits, &mut shown);
+    shown["task_confidence_percent"] = row.settings.task_confidence_percent.into();
     shown
 }
 
-/// A workspace's limits: those before, changed by the fields of a body.
+/// What a workspace sets for itself: what it was before, changed by the fields of a body.
 ///
 /// # Errors
 /// 422 with every mistake.
-pub fn read_workspace_limits(body: Value, before: UsageLimits) -> ApiResult<UsageLimits> {
+pub fn read_workspace_settings(body: Value, before: WorkspaceSettings) -> ApiResult<WorkspaceSettings> {
     const CARRIED: [&str; 4] = ["id", "name", "created_at", "this_month"];
     let mut fields = RuleFields::of(body)?;
-    let limits = limit_fields::read(&mut fields, before);
-    fields.finish_of("a workspace's limits", &CARRIED)?;
-    Ok(limits)
+    let limits = limit_fields::read(&mut fields, before.limits);
+    let task_confidence_percent = percent(&mut fields, "task_confidence_percent", before.task_confidence_percent);
+    fields.finish_of("a workspace's settings", &CARRIED)?;
+    Ok(WorkspaceSettings { limits, task_confidence_percent })
+}
+
+fn percent(fields: &mut RuleFields, field: &str, before: Option<u8>) -> Option<u8> {
+    let Some(value) = fields.take(field) else { return before };
+    if value.is_null() {
+        return None;
+    }
+    let percent = value.as_u64().and_then(|percent| u8::try_from(percent).ok()).filter(|percent| *percent <= 100);
+    if percent.is_none() {
+        fields.error(field, format!("`{field}` must be a whole number, 0 to 100"));
+    }
+    percent
 }
 
 pub(super) async fn get_workspace(State(app): State<Arc<App>>, Admin(caller): Admin) -> ApiResult<Json<Value>> {
@@ -49,9 +63,9 @@ pub(super) async fn update_workspace(
     headers: HeaderMap,
     body: Body,
 ) -> ApiResult<Json<Value>> {
-    let before = find(&app, caller.workspace_id).await?.limits;
-    let limits = read_workspace_limits(read_json(&app, &headers, body).await?, before)?;
-    let row = app.store.set_workspace_limits(caller.workspace_id, limits).await?;
+    let before = find(&app, caller.workspace_id).await?.settings;
+    let settings = read_workspace_settings(read_json(&app, &headers, body).await?, before)?;
+    let row = app.store.set_workspace(caller.workspace_id, settings).await?;
     let row = row.ok_or_else(|| ApiError::not_found("such workspace"))?;
     app.refresh().await;
     Ok(Json(shown(&app, &row)))

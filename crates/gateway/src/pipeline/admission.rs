@@ -68,7 +68,7 @@ pub(super) fn admit_embeddings(
 }
 
 fn has_budget(caller: &Caller) -> bool {
-    [&caller.limits, &caller.workspace_limits].iter().any(|limits| limits.monthly_budget_nano_usd.is_some())
+    [&caller.limits, &caller.workspace.limits].iter().any(|limits| limits.monthly_budget_nano_usd.is_some())
 }
 
 /// The workspace's sums are kept though it has no limits: it may be given some while the month goes on. A key
@@ -83,7 +83,7 @@ fn take_in<T>(
     if targets.is_empty() {
         return Ok(());
     }
-    let mut limited = vec![(Holder::Workspace(caller.workspace_id), caller.workspace_limits)];
+    let mut limited = vec![(Holder::Workspace(caller.workspace_id), caller.workspace.limits)];
     if caller.limits != UsageLimits::default() {
         limited.push((Holder::Key(caller.key_id), caller.limits));
     }

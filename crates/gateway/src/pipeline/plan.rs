@@ -73,6 +73,8 @@ struct Side<'a> {
     allowed: &'a Arc<AllowedModels>,
     accounts: &'a Accounts,
     learned: Arc<Learned>,
+    /// From which confidence on rules on `task` fire, 0 to 1.
+    task_confidence: f32,
 }
 
 pub(super) fn decide(
@@ -111,8 +113,13 @@ pub(super) fn decide(
 
 impl<'a> Side<'a> {
     fn of(app: &App, caller: &'a Caller) -> Self {
-        let learned = app.learned.of(caller.workspace_id);
-        Self { rules: &caller.rules.routing, allowed: &caller.models, accounts: &caller.accounts, learned }
+        Self {
+            rules: &caller.rules.routing,
+            allowed: &caller.models,
+            accounts: &caller.accounts,
+            learned: app.learned.of(caller.workspace_id),
+            task_confidence: app.task_confidence_of(&caller.workspace),
+        }
     }
 }
 
@@ -159,7 +166,7 @@ fn consider(
     let guess_task = || *guess.get_or_init(|| task::recognise(request));
     let recognised = || {
         let guess = guess_task();
-        (guess.confidence >= app.task_confidence).then(|| guess.task.as_str())
+        (guess.confidence >= side.task_confidence).then(|| guess.task.as_str())
     };
     let rule_facts = routing::Facts { input_text: &texts, metadata: &request.metadata, mode, task: &recognised };
     let rule_plan = side.rules.plan(&rule_facts);
@@ -337,6 +344,7 @@ fn explained(
     tell("mode", json!(chosen.mode.as_str()));
     tell("task", json!(chosen.task));
     tell("task_confidence", json!(chosen.task_confidence));
+    tell("task_rules_from", json!(side.task_confidence));
     tell("confidence", json!(decision.confidence));
     tell("routing_rules", json!(chosen.rules));
     tell("warnings", json!(warnings));
@@ -376,6 +384,7 @@ pub fn dry_run(app: &App, workspace_id: i64, body: Value) -> ApiResult<Value> {
     let facts = Facts::of(&request);
     let (rules, accounts) = (snapshot.rules(workspace_id), snapshot.accounts(workspace_id));
     let learned = app.learned.of(workspace_id);
-    let side = Side { rules: &rules.routing, allowed: &Arc::default(), accounts, learned };
+    let task_confidence = app.task_confidence_of(&snapshot.settings(workspace_id));
+    let side = Side { rules: &rules.routing, allowed: &Arc::default(), accounts, learned, task_confidence };
     explained(app, &side, &rules.firewall, request, &facts, None).map(Value::Object)
 }

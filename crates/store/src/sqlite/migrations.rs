@@ -31,6 +31,10 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../../migrations/sqlite/0010_workspace_limits.sql"),
     },
     Migration { name: "0011_captures", sql: include_str!("../../../../migrations/sqlite/0011_captures.sql") },
+    Migration {
+        name: "0012_task_confidence",
+        sql: include_str!("../../../../migrations/sqlite/0012_task_confidence.sql"),
+    },
 ];
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<()> {

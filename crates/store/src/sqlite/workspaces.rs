@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use super::api_keys;
 use super::convert::signed;
-use crate::keys::{UsageLimits, Workspace, WorkspaceRow};
+use crate::keys::{Workspace, WorkspaceRow, WorkspaceSettings};
 
 pub(crate) fn create(connection: &Connection, name: &str, now_ms: i64) -> Result<Workspace> {
     let workspace_id = connection.query_row(
@@ -55,7 +55,7 @@ macro_rules! columns {
         concat!(
             $before,
             " id, name, created_at_ms, requests_per_minute, tokens_per_minute, max_in_flight, monthly_tokens,
-              monthly_budget_nano_usd ",
+              monthly_budget_nano_usd, task_confidence_percent ",
             $after
         )
     };
@@ -66,7 +66,7 @@ fn whole(row: &Row<'_>) -> Result<WorkspaceRow> {
         id: row.get(0)?,
         name: row.get(1)?,
         created_at_ms: row.get(2)?,
-        limits: api_keys::limits(row, 3)?,
+        settings: WorkspaceSettings { limits: api_keys::limits(row, 3)?, task_confidence_percent: row.get(8)? },
     })
 }
 
@@ -80,12 +80,13 @@ pub(crate) fn show(connection: &Connection, id: i64) -> Result<Option<WorkspaceR
 }
 
 /// The workspace as changed; none if there is no such workspace.
-pub(crate) fn set_limits(connection: &Connection, id: i64, limits: &UsageLimits) -> Result<Option<WorkspaceRow>> {
+pub(crate) fn set(connection: &Connection, id: i64, settings: &WorkspaceSettings) -> Result<Option<WorkspaceRow>> {
+    let WorkspaceSettings { limits, task_confidence_percent } = settings;
     connection
         .query_row(
             columns!(
                 "UPDATE workspaces SET requests_per_minute = ?2, tokens_per_minute = ?3, max_in_flight = ?4,
-                     monthly_tokens = ?5, monthly_budget_nano_usd = ?6
+                     monthly_tokens = ?5, monthly_budget_nano_usd = ?6, task_confidence_percent = ?7
                  WHERE id = ?1 RETURNING",
                 ""
             ),
@@ -96,6 +97,7 @@ pub(crate) fn set_limits(connection: &Connection, id: i64, limits: &UsageLimits)
                 limits.max_in_flight.map(signed),
                 limits.monthly_tokens.map(signed),
                 limits.monthly_budget_nano_usd.map(signed),
+                task_confidence_percent,
             ],
             whole,
         )

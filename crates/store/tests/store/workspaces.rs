@@ -1,9 +1,9 @@
-use tokenrouter_store::{LedgerEntry, UsageLimits};
+use tokenrouter_store::{LedgerEntry, UsageLimits, WorkspaceSettings};
 
 use crate::{TestStore, entry};
 
 #[tokio::test]
-async fn limits_are_set_whole_and_survive_a_restart() {
+async fn settings_are_set_whole_and_survive_a_restart() {
     let store = TestStore::open().await;
     let (ws, other) = (store.workspace().await, store.create_workspace("other", 2).await.unwrap());
     let limits = UsageLimits {
@@ -13,18 +13,20 @@ async fn limits_are_set_whole_and_survive_a_restart() {
         monthly_tokens: Some(4),
         monthly_budget_nano_usd: Some(5),
     };
+    let settings = WorkspaceSettings { limits, task_confidence_percent: Some(6) };
+    let none = WorkspaceSettings::default();
     let before = store.config_version().await.unwrap();
-    let changed = store.set_workspace_limits(ws.workspace_id, limits).await.unwrap().unwrap();
-    assert_eq!((&*changed.name, changed.limits), ("test", limits));
+    let changed = store.set_workspace(ws.workspace_id, settings).await.unwrap().unwrap();
+    assert_eq!((&*changed.name, changed.settings), ("test", settings));
     assert!(store.config_version().await.unwrap() > before, "no gateway would notice");
-    assert_eq!(store.set_workspace_limits(99, limits).await.unwrap(), None);
+    assert_eq!(store.set_workspace(99, settings).await.unwrap(), None);
     let store = store.reopen().await;
     let rows = store.list_workspaces().await.unwrap();
     assert_eq!(rows, store.snapshot().await.unwrap().workspaces);
-    let found: Vec<_> = rows.iter().map(|row| (row.id, row.limits)).collect();
-    assert_eq!(found, [(ws.workspace_id, limits), (other.workspace_id, UsageLimits::default())]);
-    store.set_workspace_limits(ws.workspace_id, UsageLimits::default()).await.unwrap();
-    assert_eq!(store.get_workspace(ws.workspace_id).await.unwrap().unwrap().limits, UsageLimits::default());
+    let found: Vec<_> = rows.iter().map(|row| (row.id, row.settings)).collect();
+    assert_eq!(found, [(ws.workspace_id, settings), (other.workspace_id, none)]);
+    store.set_workspace(ws.workspace_id, none).await.unwrap();
+    assert_eq!(store.get_workspace(ws.workspace_id).await.unwrap().unwrap().settings, none);
 }
 
 #[tokio::test]

@@ -1,15 +1,15 @@
-//! `tokenrouter workspaces list|limit`.
+//! `tokenrouter workspaces list|limit|set`.
 
 use super::output::{self, tell};
 use super::{Failure, SettingsArgs, find_workspace, open_store, table};
 use clap::Subcommand;
 use serde_json::{Value, json};
-use tokenrouter_gateway::{read_workspace_limits, workspace_json};
+use tokenrouter_gateway::{read_workspace_settings, workspace_json};
 use tokenrouter_store::WorkspaceRow;
 
 #[derive(Subcommand)]
 pub(super) enum WorkspacesCommand {
-    /// List the workspaces, and what all keys of each may do together.
+    /// List the workspaces, what all keys of each may do together, and what they set.
     List {
         #[command(flatten)]
         settings: SettingsArgs,
@@ -24,6 +24,18 @@ pub(super) enum WorkspacesCommand {
         workspace: String,
         #[command(flatten)]
         limits: Box<LimitArgs>,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Set how a workspace's requests are handled. Running gateways notice within a second.
+    Set {
+        #[command(flatten)]
+        settings: SettingsArgs,
+        #[arg(long, default_value = "default")]
+        workspace: String,
+        /// From which confidence on, 0 to 100, its routing rules on `task` fire; `none`: as in the gateway's settings.
+        #[arg(long, value_name = "N", value_parser = limit, required = true)]
+        task_confidence_percent: Value,
         #[arg(long)]
         json: bool,
     },
@@ -84,19 +96,25 @@ pub(super) async fn run(command: WorkspacesCommand) -> Result<(), Failure> {
             print(&rows, json)
         }
         WorkspacesCommand::Limit { settings, workspace, limits, json } => {
-            let store = open_store(&settings.load(None)?).await?;
-            let id = find_workspace(&store, &workspace).await?;
-            let found = store.get_workspace(id).await.map_err(Failure::of)?;
-            let before = found.ok_or_else(|| Failure::of("the workspace has gone"))?.limits;
-            let limits = read_workspace_limits(limits.fields(), before);
-            let limits = limits.map_err(|error| Failure::Other(error.message))?;
-            let row = store.set_workspace_limits(id, limits).await.map_err(Failure::of)?;
-            let row = row.ok_or_else(|| Failure::of("the workspace has gone"))?;
-            store.close().await;
-            tell!("workspace {workspace}:");
-            print(&[row], json)
+            change(&settings, &workspace, limits.fields(), json).await
+        }
+        WorkspacesCommand::Set { settings, workspace, task_confidence_percent, json } => {
+            let fields = json!({ "task_confidence_percent": task_confidence_percent });
+            change(&settings, &workspace, fields, json).await
         }
     }
+}
+
+async fn change(settings: &SettingsArgs, workspace: &str, fields: Value, json: bool) -> Result<(), Failure> {
+    let store = open_store(&settings.load(None)?).await?;
+    let id = find_workspace(&store, workspace).await?;
+    let gone = || Failure::of("the workspace has gone");
+    let before = store.get_workspace(id).await.map_err(Failure::of)?.ok_or_else(gone)?.settings;
+    let set = read_workspace_settings(fields, before).map_err(|error| Failure::Other(error.message))?;
+    let row = store.set_workspace(id, set).await.map_err(Failure::of)?.ok_or_else(gone)?;
+    store.close().await;
+    tell!("workspace {workspace}:");
+    print(&[row], json)
 }
 
 fn print(rows: &[WorkspaceRow], json: bool) -> Result<(), Failure> {
@@ -106,9 +124,13 @@ fn print(rows: &[WorkspaceRow], json: bool) -> Result<(), Failure> {
     let cells = |row: &WorkspaceRow| {
         let shown = workspace_json(row);
         let mut cells = vec![row.id.to_string(), row.name.clone()];
-        cells.extend(COLUMNS.iter().map(|column| table::cell(&shown, column)));
+        let columns = COLUMNS.into_iter().chain(["task_confidence_percent"]);
+        cells.extend(columns.map(|column| table::cell(&shown, column)));
         cells
     };
     let rows: Vec<_> = rows.iter().map(cells).collect();
-    table::print(&["ID", "NAME", "REQUESTS/MIN", "TOKENS/MIN", "IN FLIGHT", "TOKENS/MONTH", "USD/MONTH"], &rows)
+    table::print(
+        &["ID", "NAME", "REQUESTS/MIN", "TOKENS/MIN", "IN FLIGHT", "TOKENS/MONTH", "USD/MONTH", "TASK %"],
+        &rows,
+    )
 }
