@@ -7,6 +7,7 @@ from typing import Any
 import gateway_process as gp
 import httpx
 import pytest
+from chat_stream import streamed
 from test_schema import CALL_WEATHER, WEATHER
 
 MODEL = "deepseek/deepseek-v4-flash"
@@ -18,6 +19,13 @@ def create(api: httpx.Client, **body: Any) -> dict[str, Any]:
     assert answer.status_code == 200, answer.text
     response: dict[str, Any] = answer.json()
     return response
+
+
+def chat(api: httpx.Client, **body: Any) -> dict[str, Any]:
+    answer = api.post("/v1/chat/completions", json=body)
+    assert answer.status_code == 200, answer.text
+    completion: dict[str, Any] = answer.json()
+    return completion
 
 
 def sent(simulator: gp.Simulator, mark: str) -> dict[str, Any]:
@@ -58,6 +66,27 @@ def test_trap_8_they_go_back_by_the_id_of_the_response_and_to_nobody_else(
     assert "it was made by deepseek/deepseek-v4-flash" in warning["message"]
     [turn] = [message for message in sent(simulator, mark)["messages"] if message["role"] == "assistant"]
     assert turn["reasoning_content"] == ""
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
+def test_trap_8_a_chats_thoughts_go_back_as_its_client_gives_them(
+    api: httpx.Client, simulator: gp.Simulator, mark: str, stream: bool
+) -> None:
+    """Clients of chats have no place for an envelope: they give `reasoning_content` back as it came."""
+    messages: list[dict[str, Any]] = [{"role": "user", "content": f"{mark} {CALL_WEATHER}"}]
+    tool = {"type": "function", "function": {name: WEATHER[name] for name in ("name", "parameters")}}
+    body: dict[str, Any] = {"model": MODEL, "tools": [tool], "reasoning_effort": "low"}
+    if stream:
+        message = streamed(api, messages=messages, **body).message | {"role": "assistant"}
+    else:
+        message = chat(api, messages=messages, **body)["choices"][0]["message"]
+    assert message["reasoning_content"] and message["tool_calls"]
+    result = {"role": "tool", "tool_call_id": message["tool_calls"][0]["id"], "content": "18 degrees"}
+    second = chat(api, messages=[*messages, message, result], **body)
+    assert "18 degrees" in second["choices"][0]["message"]["content"]
+    assert second["tokenrouter"]["warnings"] == []
+    [turn] = [told for told in sent(simulator, mark)["messages"] if told["role"] == "assistant"]
+    assert turn["reasoning_content"] == message["reasoning_content"]
 
 
 def test_an_effort_is_carried_and_none_turns_thinking_off(api: httpx.Client, simulator: gp.Simulator, mark: str) -> None:

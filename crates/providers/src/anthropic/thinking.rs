@@ -81,7 +81,7 @@ fn word(context: &mut Context, effort: &str) -> Option<&'static str> {
     let model = context.target.model;
     let generation = generation(model);
     if generation < (4, 6) && !(generation == (4, 5) && model.contains("opus")) {
-        context.losses.add("effort", "this model has no effort to set");
+        context.losses.add("reasoning.effort", "this model has no effort to set");
         return None;
     }
     match effort {
@@ -91,7 +91,7 @@ fn word(context: &mut Context, effort: &str) -> Option<&'static str> {
         "xhigh" if generation >= (4, 7) => Some("xhigh"),
         "max" if generation >= (4, 6) => Some("max"),
         other => {
-            context.losses.add("effort", format!("this model has no effort `{other}`: `high` was sent"));
+            context.losses.add("reasoning.effort", format!("this model has no effort `{other}`: `high` was sent"));
             Some("high")
         }
     }
@@ -101,7 +101,11 @@ fn budget(context: &mut Context, effort: &str, max_tokens: u64) -> Option<Value>
     let share = match effort {
         "low" => 4,
         "medium" => 2,
-        _ => 1,
+        "high" => 1,
+        _ => {
+            context.losses.add("reasoning.effort", "this model's highest is `high`, of which its budget was made");
+            1
+        }
     };
     // Thinking is part of the output and must leave room for the answer.
     let budget = (16_384 / share).min(max_tokens.saturating_sub(LEAST_BUDGET));

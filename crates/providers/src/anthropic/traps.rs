@@ -235,6 +235,9 @@ fn each_generation_is_asked_to_think_in_its_own_way() {
     let (body, lost) = thinking("claude-sonnet-4-5", effort("low"));
     assert_eq!(body["thinking"], json!({"type": "enabled", "budget_tokens": 4096}));
     assert_eq!(lost, ["temperature"]);
+    let (body, lost) = thinking("claude-sonnet-4-5", effort("xhigh"));
+    assert_eq!(body["thinking"], json!({"type": "enabled", "budget_tokens": 16384}));
+    assert_eq!(lost, ["reasoning.effort", "temperature"]);
     let (body, _) = thinking("claude-opus-4-6", effort("xhigh"));
     assert_eq!((&body["thinking"]["type"], &body["output_config"]["effort"]), (&json!("adaptive"), &json!("high")));
     let (body, _) = thinking("claude-opus-4-7", effort("xhigh"));

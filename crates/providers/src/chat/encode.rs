@@ -280,6 +280,11 @@ impl Messages {
                     }
                     Some(Opened::Foreign(why)) => why,
                     Some(Opened::Bare) => "it was not made by this provider".to_owned(),
+                    // As a client of chats gives it back. It is plain text, which DeepSeek binds to nobody.
+                    None if reasoning.content.iter().any(|text| !text.is_empty()) => {
+                        reasoning.content.iter().for_each(|text| self.thought.push_str(text));
+                        return Ok(());
+                    }
                     None => "it has no `encrypted_content`".to_owned(),
                 };
                 context.losses.add(format_args!("input[{i}]"), format!("the reasoning was left out: {why}"));

@@ -191,7 +191,11 @@ fn thinking(context: &mut Context, request: &Request, generation: &mut Map<Strin
                 // What Google's own OpenAI-compatible surface makes of these words.
                 "minimal" | "low" => 1_024,
                 "medium" => 8_192,
-                _ => 24_576,
+                "high" => 24_576,
+                _ => {
+                    context.losses.add(lost, "Gemini's highest is `high`, which was sent");
+                    24_576
+                }
             };
             config.insert("thinkingBudget".to_owned(), budget.into());
         }
@@ -202,7 +206,9 @@ fn thinking(context: &mut Context, request: &Request, generation: &mut Map<Strin
 fn losses(context: &mut Context, request: &Request) {
     let losses = &mut context.losses;
     losses.add_hints(request, &[]);
-    losses.add_if(request.top_logprobs.is_some_and(|n| n > 0), "top_logprobs", "they are not carried from Gemini");
+    // Google's API has `responseLogprobs`, and answers 400 to it for every model since 2.5: «Logprobs is not enabled»
+    // (<https://github.com/googleapis/python-genai/issues/1921>).
+    losses.add_if(request.top_logprobs.is_some_and(|n| n > 0), "top_logprobs", "Gemini's models do not tell them");
     losses.add_if(request.max_tool_calls.is_some(), "max_tool_calls", "Gemini has no such field");
     losses.add_if(
         request.parallel_tool_calls == Some(false) && !request.tools.is_empty(),

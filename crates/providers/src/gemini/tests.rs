@@ -234,6 +234,7 @@ fn an_effort_is_a_budget_or_a_level_by_the_models_generation() {
         ("gemini-2.5-pro", "none", json!({"thinkingBudget": 128}), true),
         (OLD, "low", json!({"thinkingBudget": 1_024}), false),
         (OLD, "high", json!({"thinkingBudget": 24_576}), false),
+        (OLD, "xhigh", json!({"thinkingBudget": 24_576}), true),
         (NEW, "low", json!({"thinkingLevel": "LOW"}), false),
         (NEW, "none", json!({"thinkingLevel": "MINIMAL"}), true),
         ("gemini-3.1-pro-preview", "minimal", json!({"thinkingLevel": "LOW"}), true),

@@ -44,6 +44,7 @@ pub(super) fn parse(body: Value) -> Result<(Request, Shape), FieldError> {
         ("max_output_tokens", max_name),
         ("text.format", "response_format"),
         ("text.verbosity", "verbosity"),
+        ("reasoning.effort", "reasoning_effort"),
         ("reasoning", "reasoning_effort"),
         ("include", "logprobs"),
         ("input", "messages"),

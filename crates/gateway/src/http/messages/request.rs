@@ -37,12 +37,8 @@ pub(super) fn parse(body: Value, mut betas: Vec<String>) -> Result<(Request, Pla
     request.stream = f.boolean("stream")?.unwrap_or(false);
     // Anthropic keeps no messages, and its clients expect none to be kept.
     request.store = f.boolean("store")?.unwrap_or(false);
-    request.router = RouterFields {
-        mode: f.string("router_mode")?,
-        model: f.string("router_model")?,
-        provider: f.string("router_provider")?,
-        strict: f.boolean("router_strict")?.unwrap_or(false),
-    };
+    request.router = RouterFields::take(&mut f)?;
+    request.names.fields.push(("reasoning.effort".to_owned(), "output_config.effort".to_owned()));
     let mut native = Object::new();
     request.metadata = metadata(&mut f, &mut native)?;
     reasoning(&mut f, &mut request, &mut native)?;
