@@ -7,6 +7,7 @@ from typing import Any
 
 import gateway_process as gp
 import httpx
+import openai
 import pytest
 from response_stream import events, text_of
 
@@ -71,15 +72,24 @@ def test_what_the_provider_holds_to_is_not_told_of(api: httpx.Client) -> None:
     assert broken(response) == []
 
 
-def test_to_who_wants_nothing_lost_it_is_an_error_and_a_stream_fails_at_its_end(api: httpx.Client) -> None:
+def test_to_who_wants_nothing_lost_it_is_an_error_and_a_stream_fails_at_its_end(
+    gateway: gp.Gateway, workspace: str, api: httpx.Client, simulator: gp.Simulator, mark: str
+) -> None:
     body = {"model": UNHELD[2], "input": "Which town? Rome", "text": form(FORM), "router_strict": True}
     answer = api.post("/v1/responses", json=body)
     error = answer.json()["error"]
-    assert (answer.status_code, error["code"], error["provider"]) == (502, "upstream_error", "mistral")
+    assert (answer.status_code, error["code"], error["provider"]) == (422, "schema_not_kept", "mistral")
     assert error["message"] == f"`text.format`: the answer {BROKEN}"
     last = events(api, **body)[-1]
     assert last["type"] == "response.failed"
     assert last["response"]["error"]["message"] == error["message"]
+    # A client that tries again by itself would pay for each answer.
+    with openai.OpenAI(api_key=workspace, base_url=f"{gateway.url}/v1", max_retries=2) as client:
+        with pytest.raises(openai.UnprocessableEntityError):
+            client.responses.create(
+                model=UNHELD[2], input=f"{mark} Rome", text=form(FORM), extra_body={"router_strict": True}  # type: ignore[arg-type]
+            )
+    assert len(simulator.requests(mark)) == 1
 
 
 def test_what_a_mask_has_broken_is_not_the_providers_fault(gateway: gp.Gateway, workspace: str) -> None:

@@ -30,6 +30,7 @@ pub enum Code {
     RequestTimeout,
     ValidationFailed,
     FirewallBlocked,
+    SchemaNotKept,
     NoEligibleModel,
     RoutingConflict,
     ProviderKeyMissing,
@@ -53,7 +54,7 @@ pub struct Row {
 }
 
 impl Code {
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::InvalidJson,
         Self::InvalidParameter,
         Self::ContextLengthExceeded,
@@ -69,6 +70,7 @@ impl Code {
         Self::RequestTimeout,
         Self::ValidationFailed,
         Self::FirewallBlocked,
+        Self::SchemaNotKept,
         Self::NoEligibleModel,
         Self::RoutingConflict,
         Self::ProviderKeyMissing,
@@ -147,6 +149,12 @@ impl Code {
             Self::FirewallBlocked => {
                 ("firewall_blocked", "firewall_error", 422, "a firewall rule blocked the prompt or the answer")
             }
+            Self::SchemaNotKept => (
+                "schema_not_kept",
+                "provider_error",
+                422,
+                "the answer, which is paid for, does not keep to the schema, and `router_strict` was set",
+            ),
             Self::NoEligibleModel => {
                 ("no_eligible_model", "routing_error", 422, "no model that is set up can do what the request needs")
             }

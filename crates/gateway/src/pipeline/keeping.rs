@@ -20,7 +20,8 @@ pub(super) fn check(record: &mut Record, output: &[Item]) -> ApiResult<()> {
         let message = format!("`{}`: {}{because}", record.names.of(finding.param), finding.message);
         if finding.broken && record.strict && !masked {
             let provider = Some(record.told.provider.clone());
-            return Err(ApiError { provider, ..ApiError::new(Code::UpstreamError, message) });
+            // No 5xx: clients would ask, and pay, for it again by themselves.
+            return Err(ApiError { provider, ..ApiError::new(Code::SchemaNotKept, message) });
         }
         record.told.warnings.push(Warning::new(Source::Translation, None, message));
     }
