@@ -16,6 +16,7 @@ import pytest
 from errors import check_envelope
 from open_responses import check, check_event
 from response_stream import LAST, check_order, events, text_of
+from test_schema import CALL_WEATHER, WEATHER
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -127,7 +128,6 @@ BAD: list[tuple[str, int, str, str | None]] = [
     ('{"type": "response.create", "input": "x", "stream_options": {}}', 400, "invalid_parameter", "stream_options"),
     ('{"type": "response.create", "input": "x", "background": true}', 400, "invalid_parameter", "background"),
     ('{"type": "response.create", "input": "x", "generate": 7}', 400, "invalid_parameter", "generate"),
-    ('{"type": "response.create", "input": "x", "generate": false, "store": false}', 400, "invalid_parameter", "generate"),
     ('{"type": "response.create", "input": "x", "stream_id": 1}', 400, "invalid_parameter", "stream_id"),
     (
         '{"type": "response.create", "input": "x", "previous_response_id": "resp_no"}',
@@ -176,6 +176,108 @@ def test_a_request_that_generates_nothing_can_be_gone_on_from(
     assert api.get(f"/v1/responses/{warm.id}").json()["output"] == []
     logged = api.get("/v1/requests").json()["data"]
     assert [(entry["outcome"], entry["output_tokens"] > 0) for entry in logged] == [("completed", True), ("completed", False)]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_what_is_not_stored_is_gone_on_from_on_its_own_connection_alone(
+    gateway: gp.Gateway, workspace: str, api: httpx.Client, model: str, mark: str
+) -> None:
+    with openai.OpenAI(api_key=workspace, base_url=f"{gateway.url}/v1") as client, socket(gateway, workspace) as other:
+        with client.responses.connect() as connection:
+            connection.response.create(model=model, store=False, input=f"The word is {mark}.", generate=False)
+            ids = [whole(connection).id]
+            for turn in range(3):
+                connection.response.create(
+                    model=model, store=False, input=f"turn {turn}", previous_response_id=ids[-1]
+                )
+                response = whole(connection)
+                assert f"The word is {mark}." in response.output_text and f"turn {turn}" in response.output_text
+                ids.append(response.id)
+            ask(other, model=model, input="x", previous_response_id=ids[-1])
+            error(other, 400, "previous_response_not_found", "previous_response_id")
+            # Only the last turn is kept; and one that is stored can be gone on from as well, here.
+            connection.response.create(model=model, input="last", previous_response_id=ids[-1])
+            stored = whole(connection)
+            assert f"The word is {mark}." in stored.output_text
+            connection.response.create(model=model, store=False, input="x", previous_response_id=stored.id)
+            assert f"The word is {mark}." in whole(connection).output_text
+            connection.response.create(model=model, store=False, input="x", previous_response_id=ids[0])
+            assert next(iter(connection)).error.code == "previous_response_not_found"  # type: ignore[union-attr]
+    assert all(api.get(f"/v1/responses/{response}").status_code == 404 for response in ids)
+    answer = api.post("/v1/responses", json={"model": model, "input": "x", "previous_response_id": ids[-1]})
+    assert answer.json()["error"]["code"] == "previous_response_not_found"
+    with sqlite3.connect(f"file:{gateway.database}?mode=ro", uri=True) as database:
+        [[kept]] = database.execute("SELECT count(*) FROM responses WHERE input LIKE ?", (f"%The word is {mark}%",))
+    assert kept == 0, "nothing of it is written"
+
+
+def test_a_tools_result_goes_back_by_the_id_of_a_response_that_is_not_stored(gateway: gp.Gateway, workspace: str) -> None:
+    with socket(gateway, workspace) as ws:
+        ask(ws, model=MODELS[1], store=False, input=CALL_WEATHER, tools=[WEATHER])
+        first = check_order(answer(ws))
+        [call] = [item for item in first["output"] if item["type"] == "function_call"]
+        result = {"type": "function_call_output", "call_id": call["call_id"], "output": "18 degrees"}
+        ask(ws, model=MODELS[0], store=False, input=[result], previous_response_id=first["id"], tools=[WEATHER])
+        assert "18 degrees" in text_of(check_order(answer(ws)))
+
+
+def test_each_lane_keeps_its_last_turn(gateway: gp.Gateway, workspace: str) -> None:
+    with socket(gateway, workspace) as ws:
+        ids = {}
+        for lane in ("a", "b"):
+            ask(ws, model=MODELS[0], store=False, input=f"I am lane {lane}", stream_id=lane)
+            stream = answer(ws)
+            ids[lane] = stream[-1]["response"]["id"]
+        for lane in ("a", "b"):
+            ask(ws, model=MODELS[0], store=False, input="x", stream_id=lane, previous_response_id=ids[lane])
+            assert f"I am lane {lane}" in text_of(answer(ws)[-1]["response"])
+
+
+@pytest.mark.parametrize(
+    "mistake", [{"input": "promptxyzzy"}, {"input": "x", "temperature": 7}, {"input": "say exactly: answerxyzzy"}]
+)
+def test_a_turn_that_could_not_be_gone_on_from_is_forgotten(
+    gateway: gp.Gateway, workspace: str, api: httpx.Client, mistake: dict[str, Any]
+) -> None:
+    for scope, pattern in (("prompt", "promptxyzzy"), ("response", "answerxyzzy")):
+        rule = {"name": "No", "scope": scope, "type": "substring", "pattern": pattern, "action": "block"}
+        assert api.post("/v1/firewall-rules", json=rule).status_code == 201
+    with socket(gateway, workspace) as ws:
+        ask(ws, model=MODELS[0], store=False, input="Hello")
+        first = check_order(answer(ws))["id"]
+        ask(ws, model=MODELS[0], store=False, previous_response_id=first, **mistake)
+        assert answer(ws)[-1]["type"] in ("error", "response.failed")
+        ask(ws, model=MODELS[0], store=False, input="again", previous_response_id=first)
+        error(ws, 400, "previous_response_not_found", "previous_response_id")
+
+
+def test_no_more_are_open_than_there_may_be(start_gateway: Callable[..., gp.Gateway]) -> None:
+    gateway = start_gateway(environment={"TOKENROUTER_SERVER__MAX_WEBSOCKETS": "2"})
+
+    def open_now() -> str:
+        text = httpx.get(f"{gateway.url}/metrics", trust_env=False).text
+        return next(line.split()[1] for line in text.splitlines() if line.startswith("tokenrouter_websockets_open "))
+
+    with socket(gateway, gateway.key), socket(gateway, gateway.key):
+        with pytest.raises(InvalidStatus) as refused:
+            socket(gateway, gateway.key)
+        assert refused.value.response.status_code == 503 and refused.value.response.headers["retry-after"]
+        assert open_now() == "2"
+    gp.until(lambda: open_now() == "0", "the end of both")
+    with socket(gateway, gateway.key) as ws:
+        ask(ws, model=MODELS[0], input="say exactly: room again")
+        assert text_of(check_order(answer(ws))) == "room again"
+
+
+def test_a_connection_ends_when_it_has_been_open_long_enough(start_gateway: Callable[..., gp.Gateway]) -> None:
+    gateway = start_gateway(environment={"TOKENROUTER_SERVER__WEBSOCKET_MAX_AGE_MS": "300"})
+    simulator = gp.Simulator(gateway.process.wait_for(r"simulator on (http://127\.0\.0\.1:\d+)"))
+    simulator.fault(count=1, drip_ms=200)
+    with socket(gateway, gateway.key) as ws:
+        ask(ws, model=MODELS[0], input="say exactly: one two three four")
+        assert text_of(check_order(answer(ws))) == "one two three four", "what runs ends first"
+        error(ws, 400, "websocket_connection_limit_reached")
+        assert closed(ws) == 1000
 
 
 def test_a_silence_is_broken_by_pings(start_gateway: Callable[..., gp.Gateway]) -> None:

@@ -56,6 +56,8 @@ pub struct TimeLimits {
     pub write: Duration,
     /// How long running requests may go on after the signal to stop.
     pub drain: Duration,
+    /// How long a WebSocket may be open.
+    pub websocket: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -77,6 +79,8 @@ pub struct Options {
     pub max_in_flight: usize,
     /// How many more may wait a moment.
     pub max_waiting: usize,
+    /// How many WebSockets may be open at once.
+    pub max_websockets: usize,
     pub time: TimeLimits,
     pub health: HealthOptions,
     pub abilities: Vec<AbilityOptions>,
@@ -106,7 +110,7 @@ pub struct App {
     pub(crate) limits: Arc<KeyLimits>,
     pub(crate) metrics: Metrics,
     /// The open WebSocket connections.
-    pub(crate) sessions: Sessions,
+    pub(crate) sessions: Arc<Sessions>,
     pub(crate) max_body_bytes: usize,
     pub(crate) max_attempts: usize,
     /// Of workspaces that set none.
@@ -219,7 +223,7 @@ impl App {
             background: Background::new(options.max_background),
             limits: key_limits,
             metrics: Metrics::default(),
-            sessions: Sessions::default(),
+            sessions: Arc::new(Sessions::new(options.max_websockets, options.time.websocket)),
             max_body_bytes: options.max_body_bytes,
             max_attempts: options.max_attempts.max(1),
             task_confidence: options.task_confidence,

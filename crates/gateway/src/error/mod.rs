@@ -19,6 +19,7 @@ pub enum Code {
     InvalidParameter,
     ContextLengthExceeded,
     PreviousResponseNotFound,
+    WebSocketLimitReached,
     InvalidApiKey,
     ModelNotAllowed,
     KeyNotAllowed,
@@ -54,11 +55,12 @@ pub struct Row {
 }
 
 impl Code {
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::InvalidJson,
         Self::InvalidParameter,
         Self::ContextLengthExceeded,
         Self::PreviousResponseNotFound,
+        Self::WebSocketLimitReached,
         Self::InvalidApiKey,
         Self::ModelNotAllowed,
         Self::KeyNotAllowed,
@@ -100,6 +102,12 @@ impl Code {
                 "invalid_request_error",
                 400,
                 "`previous_response_id` names no stored response of this workspace",
+            ),
+            Self::WebSocketLimitReached => (
+                "websocket_connection_limit_reached",
+                "invalid_request_error",
+                400,
+                "the WebSocket has been open for `server.websocket_max_age_ms`: open a new one",
             ),
             Self::InvalidApiKey => {
                 ("invalid_api_key", "unauthorized_error", 401, "the API key is missing, wrong, revoked or expired")

@@ -38,10 +38,10 @@ pub(super) async fn check_readiness(State(app): State<Arc<App>>) -> (StatusCode,
 }
 
 pub(super) async fn get_metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.metrics.text() + &spool_text(&app))
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.metrics.text() + &state_text(&app))
 }
 
-fn spool_text(app: &App) -> String {
+fn state_text(app: &App) -> String {
     let (state, bytes) = match app.store.recording() {
         Recording::Direct => (0, 0),
         Recording::Spooled { bytes } => (1, bytes),
@@ -51,6 +51,9 @@ fn spool_text(app: &App) -> String {
         "# HELP tokenrouter_recording 0: into the database; 1: into the spool; 2: refused.\n\
          # TYPE tokenrouter_recording gauge\ntokenrouter_recording {state}\n\
          # HELP tokenrouter_spool_bytes What waits for the database.\n\
-         # TYPE tokenrouter_spool_bytes gauge\ntokenrouter_spool_bytes {bytes}\n"
+         # TYPE tokenrouter_spool_bytes gauge\ntokenrouter_spool_bytes {bytes}\n\
+         # HELP tokenrouter_websockets_open WebSockets that are open.\n\
+         # TYPE tokenrouter_websockets_open gauge\ntokenrouter_websockets_open {}\n",
+        app.sessions.open()
     )
 }

@@ -17,7 +17,7 @@ const TOKENS_PER_ITEM: usize = 4;
 /// # Errors
 /// As for the request itself, where its history is concerned.
 pub(crate) async fn estimate_input_tokens(app: &App, caller: &Caller, mut request: Request) -> ApiResult<usize> {
-    history::prepend_turns(app, caller, &mut request).await?;
+    history::prepend_turns(app, caller, &mut request, None).await?;
     prompt_tokens(&request)
 }
 

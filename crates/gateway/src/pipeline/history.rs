@@ -2,6 +2,7 @@
 //! gave them.
 
 use super::conversation::{self, Lease};
+use super::local::Local;
 use super::recent::{CACHE_MS, Mark, cached_by_itself};
 use crate::app::App;
 use crate::auth::Caller;
@@ -24,31 +25,35 @@ pub(super) struct History {
     pub last_turn: Option<LastTurn>,
     /// What the next turn recognises this one by, where no response's id tells.
     pub mark: Option<Mark>,
+    /// The turns before are kept by the connection, and not all of them are stored.
+    pub is_local: bool,
 }
 
 /// Puts the items of the turns before in front of the request's own.
-pub(super) async fn expand(app: &App, caller: &Caller, request: &mut Request) -> ApiResult<History> {
+pub(super) async fn expand(
+    app: &App,
+    caller: &Caller,
+    request: &mut Request,
+    local: Option<&Local>,
+) -> ApiResult<History> {
     // Before the items are read, so that they are those of all responses before.
     let lease = match &request.conversation {
         Some(id) if request.previous_response_id.is_none() => Some(app.conversations.lease(caller.workspace_id, id)?),
         _ => None,
     };
-    let (first_own, last_turn, mark) = prepend_and_look(app, caller, request).await?;
-    Ok(History { first_own, lease, last_turn, mark })
+    let history = prepend_turns(app, caller, request, local).await?;
+    Ok(History { lease, ..history })
 }
 
-/// The same for a request that adds nothing: gives where its own items begin.
-pub(super) async fn prepend_turns(app: &App, caller: &Caller, request: &mut Request) -> ApiResult<usize> {
-    prepend_and_look(app, caller, request).await.map(|(first_own, ..)| first_own)
-}
-
-/// The same, where the turn before went, and what the next one recognises this one by.
-pub(super) async fn prepend_and_look(
+/// The same for a request that adds nothing.
+pub(super) async fn prepend_turns(
     app: &App,
     caller: &Caller,
     request: &mut Request,
-) -> ApiResult<(usize, Option<LastTurn>, Option<Mark>)> {
+    local: Option<&Local>,
+) -> ApiResult<History> {
     let workspace_id = caller.workspace_id;
+    let mut is_local = false;
     let (before, last, mark) = match (&request.conversation, &request.previous_response_id) {
         (Some(_), Some(_)) => {
             let message = "`conversation` and `previous_response_id` cannot be used together";
@@ -61,7 +66,13 @@ pub(super) async fn prepend_and_look(
             (items, last, Some(mark))
         }
         (None, Some(id)) => {
-            let (items, last) = chain(app, workspace_id, id).await?;
+            let (items, last) = match local.map(|local| local.turns().find(id)).transpose()?.flatten() {
+                Some(kept) => {
+                    is_local = true;
+                    kept
+                }
+                None => chain(app, workspace_id, id).await?,
+            };
             (items, last, None)
         }
         (None, None) => {
@@ -71,7 +82,7 @@ pub(super) async fn prepend_and_look(
     };
     let first_own = before.len();
     prepend(request, before)?;
-    Ok((first_own, last, mark))
+    Ok(History { first_own, lease: None, last_turn: last, mark, is_local })
 }
 
 fn prepend(request: &mut Request, mut items: Vec<Item>) -> ApiResult<()> {

@@ -13,6 +13,7 @@ mod field;
 mod history;
 mod keep_alive;
 mod keeping;
+mod local;
 mod needs;
 mod plain;
 mod plan;
@@ -29,6 +30,7 @@ pub use considered::considered_json;
 pub(crate) use considered::forecast_of;
 pub(crate) use embeddings::embed;
 pub(crate) use estimate::{estimate_input_tokens, prompt_tokens};
+pub(crate) use local::{Local, LocalTurns};
 pub use plan::dry_run;
 pub(crate) use plan::explain;
 pub(crate) use stream::{EventCodec, ResponseStream};
@@ -82,8 +84,21 @@ pub(crate) async fn run(
     request: Request,
     codec: Box<dyn EventCodec>,
 ) -> ApiResult<Delivery> {
+    run_on(app, caller, request_id, request, codec, None).await
+}
+
+/// The same on a connection that keeps its own turns.
+pub(crate) async fn run_on(
+    app: &Arc<App>,
+    caller: &Caller,
+    request_id: &str,
+    request: Request,
+    codec: Box<dyn EventCodec>,
+    local: Option<Local>,
+) -> ApiResult<Delivery> {
     let sign = codec.keep_alive();
     let mut record = Record::begin(Arc::clone(app), caller, request_id, &request);
+    record.local = local;
     let result = match prepare(caller, &mut record, request).await {
         Ok(prepared) if prepared.request.background => match background::start(record, prepared, codec).await {
             Ok(delivery) => return Ok(delivery.kept_alive(app, sign)),
@@ -160,9 +175,13 @@ async fn prepare(caller: &Caller, record: &mut Record, mut request: Request) -> 
     app.can_record()?;
     // Rules look at what the caller says now, not at the turns before.
     let facts = plan::Facts::of(&request);
-    let history = history::expand(&app, caller, &mut request).await?;
+    let history = history::expand(&app, caller, &mut request, record.local.as_ref()).await?;
     record.lease = history.lease;
     record.mark = history.mark;
+    if request.store && !history.is_local {
+        // It is found in the store.
+        record.local = None;
+    }
     let mut plan = plan::decide(&app, caller, &request, &facts, history.last_turn)?;
     record.planned(&mut plan);
     screen::prompt(&caller.rules.firewall, &mut request, &mut record.tally)?;

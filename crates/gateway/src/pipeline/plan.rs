@@ -316,7 +316,7 @@ fn select_error(error: SelectError, origins: &Origins, accounts: &Accounts) -> A
 /// The dry run: what would be decided, with all that was considered, and what the firewall would do to the prompt.
 pub(crate) async fn explain(app: &App, caller: &Caller, mut request: Request) -> ApiResult<Object> {
     let facts = Facts::of(&request);
-    let (_, last_turn, _) = history::prepend_and_look(app, caller, &mut request).await?;
+    let last_turn = history::prepend_turns(app, caller, &mut request, None).await?.last_turn;
     explained(app, &Side::of(app, caller), &caller.rules.firewall, request, &facts, last_turn)
 }
 

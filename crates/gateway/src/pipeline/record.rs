@@ -6,6 +6,7 @@
 use super::considered::Considered;
 use super::conversation::{self, Lease};
 use super::dispatch::Dispatched;
+use super::local::Local;
 use super::plan::Plan;
 use super::recent::{self, Mark};
 use super::spending::{Sale, Spending};
@@ -75,6 +76,8 @@ pub(super) struct Record {
     pub lease: Option<Lease>,
     /// What the next turn recognises this one by.
     pub mark: Option<Mark>,
+    /// Where the connection keeps this turn, if it does.
+    pub local: Option<Local>,
     conversation_id: Option<String>,
     /// What the conversation gets when the response is complete: its input, then its output.
     turn: Vec<Item>,
@@ -126,6 +129,7 @@ impl Record {
             store: request.store,
             lease: None,
             mark: None,
+            local: None,
             conversation_id: request.conversation.clone(),
             turn: Vec::new(),
             input: Bytes::new(),
@@ -159,11 +163,15 @@ impl Record {
             let asked = json!({ "instructions": request.instructions, "input": own, "tools": request.tools });
             self.captured = Some(asked.to_string().into());
         }
-        if !self.store && self.lease.is_none() {
+        if !self.store && self.lease.is_none() && self.local.is_none() {
             return;
         }
         let mut items: Vec<Item> = own.to_vec();
         items.iter_mut().for_each(Item::ensure_id);
+        if let Some(local) = &mut self.local {
+            local.add(request.input.get(..first_own).unwrap_or_default());
+            local.add(&items);
+        }
         if self.store {
             self.input = serde_json::to_vec(&items).unwrap_or_default().into();
         }
@@ -274,6 +282,9 @@ impl Record {
         if let Some(mark) = &mut self.mark {
             mark.answered(&response.output);
         }
+        if let Some(local) = &mut self.local {
+            local.add(&response.output);
+        }
         self.gather();
         response.usage = self.spending.spent().map(|spent| spent.usage);
         self.tell(response);
@@ -317,7 +328,7 @@ impl Record {
         let capture = self.capture(body.clone());
         let stored = body.filter(|_| self.store).map(|body| self.stored(body, input));
         let turn = self.turn(outcome)?;
-        self.remember(outcome);
+        self.remember(outcome)?;
         self.settled = true;
         self.measure(&entry);
         self.count();
@@ -327,14 +338,22 @@ impl Record {
         recorded.map_err(ApiError::from)
     }
 
-    /// Keeps where an answered turn went.
-    fn remember(&mut self, outcome: Outcome) {
-        let Some(mark) = self.mark.take() else { return };
-        if matches!(outcome, Outcome::Completed | Outcome::Incomplete) && !self.told.provider.is_empty() {
+    /// Keeps where an answered turn went, and the turn itself where the connection does.
+    fn remember(&mut self, outcome: Outcome) -> ApiResult<()> {
+        let (mark, local) = (self.mark.take(), self.local.take());
+        if !matches!(outcome, Outcome::Completed | Outcome::Incomplete) || mark.is_none() && local.is_none() {
+            return Ok(());
+        }
+        // Where nobody was asked there is nothing to stay with.
+        let last = (!self.told.provider.is_empty()).then(|| {
             let usage = self.spending.spent().map(|spent| spent.usage).unwrap_or_default();
             let key_id = self.account.as_ref().and_then(|account| account.key_id);
-            self.app.recent.put(&mark, recent::last_turn(&self.told.provider, &self.told.model, key_id, &usage));
+            recent::last_turn(&self.told.provider, &self.told.model, key_id, &usage)
+        });
+        if let (Some(mark), Some(last)) = (mark, &last) {
+            self.app.recent.put(&mark, last.clone());
         }
+        local.map_or(Ok(()), |local| local.keep(&self.response_id, last))
     }
 
     fn capture(&mut self, output: Option<Bytes>) -> Option<Capture> {

@@ -141,6 +141,7 @@ fn settings(layers: &Layers, providers: Vec<ProviderOptions>, mistakes: &mut Vec
         header: Duration::from_millis(count("server", "header_timeout_ms", 1)),
         write: Duration::from_millis(count("server", "write_timeout_ms", 1)),
         drain: Duration::from_millis(count("server", "drain_timeout_ms", 0)),
+        websocket: Duration::from_millis(count("server", "websocket_max_age_ms", 1)),
     };
     let health = health(&mut count);
     let spool_bytes = count("database", "spool_bytes", 0);
@@ -156,6 +157,7 @@ fn settings(layers: &Layers, providers: Vec<ProviderOptions>, mistakes: &mut Vec
         max_background: bytes(count("server", "max_background_responses", 0)),
         max_in_flight: bytes(count("server", "max_in_flight", 1)),
         max_waiting: bytes(count("server", "max_waiting", 0)),
+        max_websockets: bytes(count("server", "max_websockets", 0)),
         max_attempts: bytes(count("upstream", "max_attempts", 1)),
         task_confidence,
         time,

@@ -5,12 +5,20 @@
 //! came. With `generate: false` the request is kept to go on from, and no provider is asked. A silence is broken by
 //! pings. A caller that leaves cancels what runs. The key is looked up again for every response, so that
 //! one that was revoked counts no longer than it would without a connection that stays open.
+//!
+//! What is not stored can be gone on from on its own connection, which keeps the last turn of each lane in memory
+//! until a request that goes on from it fails. A connection ends after an hour, as Open Responses has it.
+
+mod message;
+mod sessions;
+
+pub(crate) use sessions::Sessions;
 
 use crate::app::App;
 use crate::auth::Caller;
 use crate::clock::now_ms;
 use crate::error::{ApiError, ApiResult, Code};
-use crate::pipeline::{self, DeliveryBody, EventCodec};
+use crate::pipeline::{self, DeliveryBody, Local, LocalTurns};
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
@@ -19,49 +27,18 @@ use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use http::HeaderMap;
-use serde_json::{Value, json};
+use message::{MessageCodec, envelope, error_event};
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
-use tokenrouter_protocol::{Object, Request, ResponseEvent, new_ordered_id};
-use tokio::sync::{mpsc, watch};
+use tokenrouter_protocol::{Request, new_ordered_id};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// How many messages may wait for their turn.
 const MAX_WAITING: usize = 16;
 /// How long a caller that reads nothing more is waited for at the end.
 const CLOSE_TIME: Duration = Duration::from_secs(2);
-
-/// The open connections: told when the gateway stops, and counted so that it can wait for them.
-#[derive(Default)]
-pub(crate) struct Sessions {
-    stop: watch::Sender<bool>,
-    open: watch::Sender<usize>,
-}
-
-impl Sessions {
-    pub fn stop(&self) {
-        self.stop.send_replace(true);
-    }
-
-    pub async fn until_closed(&self) {
-        // An error means that the sender is gone, and with it all that it counts; but we hold it.
-        let _ = self.open.subscribe().wait_for(|open| *open == 0).await;
-    }
-}
-
-struct Open(Arc<App>);
-
-impl Open {
-    fn new(app: &Arc<App>) -> Self {
-        app.sessions.open.send_modify(|open| *open += 1);
-        Self(Arc::clone(app))
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.sessions.open.send_modify(|open| *open = open.saturating_sub(1));
-    }
-}
 
 pub(super) async fn open_responses_socket(
     State(app): State<Arc<App>>,
@@ -75,7 +52,7 @@ pub(super) async fn open_responses_socket(
     let limit = app.max_body_bytes;
     let upgrade = upgrade.max_message_size(limit).max_frame_size(limit);
     // Counted before the connection leaves the server's own count.
-    let open = Open::new(&app);
+    let open = app.sessions.enter()?;
     Ok(upgrade.on_upgrade(move |socket| async move {
         serve(app, headers, socket).await;
         drop(open);
@@ -86,12 +63,26 @@ pub(super) async fn open_responses_socket(
 enum End {
     /// The caller closed it, or it broke.
     Gone,
-    Close(u16, &'static str),
+    /// With this code; what its last event tells, if it has one; and why.
+    Close(u16, Option<Code>, &'static str),
+}
+
+const STOPPING: End = End::Close(close_code::AWAY, None, "the gateway stops");
+
+/// What stands for as long as the connection does.
+struct Session {
+    app: Arc<App>,
+    headers: HeaderMap,
+    turns: Arc<LocalTurns>,
 }
 
 async fn serve(app: Arc<App>, headers: HeaderMap, socket: WebSocket) {
     let (mut sink, mut messages) = socket.split();
     let (queue, mut waiting) = mpsc::channel::<String>(MAX_WAITING);
+    // What could have been sent at once over HTTP.
+    let turns = Arc::new(LocalTurns::new(app.max_body_bytes));
+    let until = Instant::now().checked_add(app.sessions.longest);
+    let session = Session { app: Arc::clone(&app), headers, turns };
     let mut stop = app.sessions.stop.subscribe();
     let mut cut = app.cut.subscribe();
     // Of a caller that reads nothing more, the running response cannot be ended by telling it so.
@@ -105,7 +96,11 @@ async fn serve(app: Arc<App>, headers: HeaderMap, socket: WebSocket) {
             loop {
                 let woken = tokio::select! {
                     biased;
-                    _ = stop.wait_for(|stop| *stop) => return End::Close(close_code::AWAY, "the gateway stops"),
+                    _ = stop.wait_for(|stop| *stop) => return STOPPING,
+                    () = at(until) => {
+                        let code = Some(Code::WebSocketLimitReached);
+                        return End::Close(close_code::NORMAL, code, "the connection has been open for as long as one may be");
+                    }
                     text = waiting.recv() => Some(text),
                     () = silence(&app) => None,
                 };
@@ -118,7 +113,7 @@ async fn serve(app: Arc<App>, headers: HeaderMap, socket: WebSocket) {
                         Err(end) => return end,
                     },
                 };
-                if let Err(end) = respond(&app, &headers, &text, &mut sink).await {
+                if let Err(end) = respond(&session, &text, &mut sink).await {
                     return end;
                 }
             }
@@ -126,19 +121,13 @@ async fn serve(app: Arc<App>, headers: HeaderMap, socket: WebSocket) {
         tokio::select! {
             end = answer => end,
             end = read(&mut messages, queue) => end,
-            () = dropped => End::Close(close_code::AWAY, "the gateway stops"),
+            () = dropped => STOPPING,
         }
     };
-    if let End::Close(code, reason) = end {
-        let error = match code {
-            close_code::SIZE => Some(ApiError::new(Code::PayloadTooLarge, reason)),
-            close_code::UNSUPPORTED => Some(ApiError::new(Code::InvalidParameter, reason)),
-            close_code::AGAIN => Some(ApiError::new(Code::RateLimitExceeded, reason)),
-            _ => None,
-        };
+    if let End::Close(code, error, reason) = end {
         let close = async {
             if let Some(error) = error {
-                let error = error.with_request_id(&new_ordered_id("req", now_ms()));
+                let error = ApiError::new(error, reason).with_request_id(&new_ordered_id("req", now_ms()));
                 sink.send(Message::Text(error_event(&error, None).into())).await?;
             }
             sink.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await?;
@@ -157,21 +146,23 @@ async fn read(messages: &mut SplitStream<WebSocket>, queue: mpsc::Sender<String>
         match messages.next().await {
             Some(Ok(Message::Text(text))) => {
                 if queue.try_send(text.as_str().to_owned()).is_err() {
-                    return End::Close(close_code::AGAIN, "too many messages wait for their turn");
+                    let code = Some(Code::RateLimitExceeded);
+                    return End::Close(close_code::AGAIN, code, "too many messages wait for their turn");
                 }
             }
             Some(Ok(Message::Binary(_))) => {
-                return End::Close(close_code::UNSUPPORTED, "messages must be text, not binary");
+                let code = Some(Code::InvalidParameter);
+                return End::Close(close_code::UNSUPPORTED, code, "messages must be text, not binary");
             }
             // Answered by the library.
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
             Some(Ok(Message::Close(_))) | None => return End::Gone,
             Some(Err(error)) => {
-                return if too_long(&error) {
-                    End::Close(close_code::SIZE, "the message is longer than `server.max_body_bytes`")
-                } else {
-                    End::Gone
-                };
+                if !too_long(&error) {
+                    return End::Gone;
+                }
+                let code = Some(Code::PayloadTooLarge);
+                return End::Close(close_code::SIZE, code, "the message is longer than `server.max_body_bytes`");
             }
         }
     }
@@ -182,6 +173,14 @@ fn too_long(error: &axum::Error) -> bool {
 }
 
 type Sink = SplitSink<WebSocket, Message>;
+
+/// Comes back then; never, if that is beyond all clocks.
+async fn at(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}
 
 /// Comes back when nothing has been sent for as long as `server.heartbeat_ms` allows; never, if that is zero.
 async fn silence(app: &App) {
@@ -209,12 +208,13 @@ async fn pinging<T>(app: &App, sink: &mut Sink, work: impl Future<Output = T>) -
 }
 
 /// Answers one message; an error if the connection is over.
-async fn respond(app: &Arc<App>, headers: &HeaderMap, text: &str, sink: &mut Sink) -> Result<(), End> {
+async fn respond(session: &Session, text: &str, sink: &mut Sink) -> Result<(), End> {
+    let app = &session.app;
     let request_id = new_ordered_id("req", now_ms());
-    let mut lane = None;
+    let mut head = Head::default();
     let place = pinging(app, sink, app.in_flight.enter()).await?;
     let created = match &place {
-        Ok(_) => pinging(app, sink, create(app, headers, text, &request_id, &mut lane)).await?,
+        Ok(_) => pinging(app, sink, create(session, text, &request_id, &mut head)).await?,
         Err(error) => Err(error.clone()),
     };
     let error = match created {
@@ -225,28 +225,45 @@ async fn respond(app: &Arc<App>, headers: &HeaderMap, text: &str, sink: &mut Sin
                     sink.send(Message::Text(event.into())).await.map_err(|_| End::Gone)?;
                 }
             }
+            if stream.has_failed() {
+                head.forget_turn(session);
+            }
             return Ok(());
         }
         Ok(DeliveryBody::Plain(..)) => ApiError::internal(&"a stream was asked for"),
         Err(error) => error,
     };
+    head.forget_turn(session);
     let error = error.with_request_id(&request_id);
-    let event = error_event(&error, lane.as_deref());
+    let event = error_event(&error, head.lane.as_deref());
     sink.send(Message::Text(event.into())).await.map_err(|_| End::Gone)?;
     if error.code == Code::InvalidApiKey {
-        return Err(End::Close(close_code::POLICY, "the API key is not valid any more"));
+        return Err(End::Close(close_code::POLICY, None, "the API key is not valid any more"));
     }
     Ok(())
 }
 
-async fn create(
-    app: &Arc<App>,
-    headers: &HeaderMap,
-    text: &str,
-    request_id: &str,
-    lane: &mut Option<String>,
-) -> ApiResult<DeliveryBody> {
-    let caller = Caller::authenticate(app, headers).await?;
+/// What is known of a message whether it can be answered or not.
+#[derive(Default)]
+struct Head {
+    /// The name that its events are to bear.
+    lane: Option<String>,
+    /// What it goes on from.
+    previous: Option<String>,
+}
+
+impl Head {
+    /// After a failure, as Open Responses has it: the caller sends its history anew.
+    fn forget_turn(&self, session: &Session) {
+        if let Some(id) = &self.previous {
+            session.turns.forget(id);
+        }
+    }
+}
+
+async fn create(session: &Session, text: &str, request_id: &str, head: &mut Head) -> ApiResult<DeliveryBody> {
+    let app = &session.app;
+    let caller = Caller::authenticate(app, &session.headers).await?;
     let mut map = match serde_json::from_str(text) {
         Ok(Value::Object(map)) => map,
         Ok(_) => return Err(ApiError::new(Code::InvalidParameter, "the message must be a JSON object")),
@@ -256,79 +273,12 @@ async fn create(
             return Err(ApiError::new(Code::InvalidJson, message));
         }
     };
-    let generate = envelope(&mut map, lane)?;
+    head.previous = map.get("previous_response_id").and_then(Value::as_str).map(str::to_owned);
+    let generate = envelope(&mut map, &mut head.lane)?;
     let mut request = Request::parse(Value::Object(map))?;
     request.stream = true;
     request.warm_up = !generate;
-    if request.warm_up && !request.store {
-        let message = "`generate: false` keeps a request to go on from: it needs `store`";
-        return Err(ApiError::parameter("generate", message));
-    }
-    let codec = Box::new(MessageCodec { lane: lane.clone() });
-    Ok(pipeline::run(app, &caller, request_id, request, codec).await?.body)
-}
-
-/// Takes out what belongs to the WebSocket and not to the request: the name that the events are to bear, which is put
-/// into `lane`, and whether an answer is wanted.
-fn envelope(map: &mut Object, lane: &mut Option<String>) -> ApiResult<bool> {
-    match map.shift_remove("type") {
-        Some(Value::String(kind)) if kind == "response.create" => {}
-        Some(Value::String(kind)) => {
-            let message = format!("a message's `type` must be response.create, not `{kind}`");
-            return Err(ApiError::parameter("type", message));
-        }
-        Some(_) | None => return Err(ApiError::parameter("type", "a message must have the `type` response.create")),
-    }
-    *lane = match map.shift_remove("stream_id") {
-        None | Some(Value::Null) => None,
-        Some(Value::String(lane)) => Some(lane),
-        Some(_) => return Err(ApiError::parameter("stream_id", "`stream_id` must be a string")),
-    };
-    for name in ["stream", "stream_options", "background"] {
-        if map.shift_remove(name).is_some_and(|value| !value.is_null()) {
-            let message = format!("`{name}` is of HTTP and cannot be sent over a WebSocket, which always streams");
-            return Err(ApiError::parameter(name, message));
-        }
-    }
-    match map.shift_remove("generate") {
-        None | Some(Value::Null) => Ok(true),
-        Some(Value::Bool(generate)) => Ok(generate),
-        Some(_) => Err(ApiError::parameter("generate", "`generate` must be true or false")),
-    }
-}
-
-fn error_event(error: &ApiError, lane: Option<&str>) -> String {
-    let mut event = json!({ "type": "error", "status": error.status(), "error": error.body() });
-    if let Some(lane) = lane {
-        event["stream_id"] = lane.into();
-    }
-    event.to_string()
-}
-
-/// A line an event: JSON has no raw line breaks.
-struct MessageCodec {
-    lane: Option<String>,
-}
-
-impl EventCodec for MessageCodec {
-    fn event(&mut self, event: &ResponseEvent, bytes: &mut Vec<u8>) {
-        let written = match &self.lane {
-            None => serde_json::to_writer(&mut *bytes, event),
-            Some(lane) => serde_json::to_value(event).and_then(|mut value| {
-                value["stream_id"] = lane.as_str().into();
-                serde_json::to_writer(&mut *bytes, &value)
-            }),
-        };
-        if let Err(error) = written {
-            tracing::error!(%error, "an event could not be written");
-        }
-        bytes.push(b'\n');
-    }
-
-    fn end(&mut self, _bytes: &mut Vec<u8>) {}
-
-    /// A WebSocket has pings of its own.
-    fn keep_alive(&self) -> &'static [u8] {
-        b""
-    }
+    let codec = Box::new(MessageCodec { lane: head.lane.clone() });
+    let local = Local::new(Arc::clone(&session.turns), head.lane.clone());
+    Ok(pipeline::run_on(app, &caller, request_id, request, codec, Some(local)).await?.body)
 }
