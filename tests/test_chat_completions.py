@@ -594,7 +594,7 @@ HELLO = says("Hello")
         ({"messages": HELLO, "stream_options": 7}, "stream_options"),
         ({"messages": HELLO, "stream_options": {"include_usage": 7}}, "stream_options.include_usage"),
         ({"messages": HELLO, "temperature": 3}, "temperature"),
-        ({"messages": HELLO, "n": 2}, "n"),
+        ({"messages": HELLO, "n": 129}, "n"),
         ({"messages": HELLO, "n": 0}, "n"),
         ({"messages": HELLO, "max_tokens": 0}, "max_tokens"),
         ({"messages": HELLO, "max_tokens": 5, "max_completion_tokens": 6}, "max_tokens"),
@@ -727,7 +727,9 @@ def test_auto_fails_over(http: httpx.Client, simulator: gp.Simulator, stream: bo
         told = streamed(http, model="auto", messages=says("Tell me of the sea")).chunks[-1]["tokenrouter"]
     else:
         told = complete(http, "auto")["tokenrouter"]
-    assert told["provider"] != first and [attempt["outcome"] for attempt in told["attempts"]] == ["failed", "ok"]
+    # Another test may have made one of the others fail too often.
+    outcomes = [attempt["outcome"] for attempt in told["attempts"] if attempt["outcome"] != "skipped"]
+    assert told["provider"] != first and outcomes == ["failed", "ok"]
 
 
 def test_the_async_client_works_as_well(chats: tuple[gp.Gateway, gp.Simulator], key: str) -> None:

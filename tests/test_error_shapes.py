@@ -105,9 +105,3 @@ def test_a_mistake_is_told_as_the_surfaces_own_api_tells_it(
         messages = {"input": "messages"} if path == "/v1/chat/completions" else {}
         assert param is None or error["param"] == messages.get(param, param)
         assert error["request_id"] == answer.headers["x-request-id"]
-
-
-def test_several_choices_are_refused_by_name(caller: httpx.Client) -> None:
-    answer = caller.post("/v1/chat/completions", json=OPENAI["/v1/chat/completions"] | {"n": 2})
-    error = answer.json()["error"]
-    assert (answer.status_code, error["type"], error["param"]) == (400, "invalid_request_error", "n")

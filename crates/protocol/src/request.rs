@@ -133,6 +133,8 @@ pub struct Request {
     pub router: RouterFields,
     /// What the caller calls these fields, where its surface has other names for them.
     pub names: FieldNames,
+    /// Fields that the surface gives by other means: the caller's name, and how.
+    pub emulated: Vec<(String, String)>,
     pub extra: Object,
 }
 
@@ -197,6 +199,7 @@ impl Request {
             user: f.string("user")?,
             router: RouterFields::take(&mut f)?,
             names: FieldNames::default(),
+            emulated: Vec::new(),
             extra: f.rest(),
         })
     }

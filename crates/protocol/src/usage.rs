@@ -24,6 +24,18 @@ impl Usage {
     }
 
     #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            uncached_input: self.uncached_input.saturating_add(other.uncached_input),
+            cache_read: self.cache_read.saturating_add(other.cache_read),
+            cache_write: self.cache_write.saturating_add(other.cache_write),
+            cache_write_1h: self.cache_write_1h.saturating_add(other.cache_write_1h),
+            output: self.output.saturating_add(other.output),
+            reasoning: self.reasoning.saturating_add(other.reasoning),
+        }
+    }
+
+    #[must_use]
     pub fn total(&self) -> u64 {
         self.input_total().saturating_add(self.output)
     }

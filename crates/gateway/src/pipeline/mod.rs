@@ -23,6 +23,7 @@ mod screen;
 mod spending;
 mod stream;
 mod task;
+mod together;
 mod told;
 mod walk;
 
@@ -34,6 +35,7 @@ pub(crate) use local::{Local, LocalTurns};
 pub use plan::dry_run;
 pub(crate) use plan::explain;
 pub(crate) use stream::{EventCodec, ResponseStream};
+pub(crate) use together::{One, run_together};
 pub(crate) use told::usd;
 
 use crate::app::App;
@@ -57,7 +59,7 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    fn kept_alive(mut self, app: &App, sign: &'static [u8]) -> Self {
+    pub fn kept_alive(mut self, app: &App, sign: &'static [u8]) -> Self {
         if let DeliveryBody::Stream(stream) = self.body {
             self.body = DeliveryBody::Stream(Box::new(stream.kept_alive(app.heartbeat, sign)));
         }
@@ -99,13 +101,10 @@ pub(crate) async fn run_on(
     let sign = codec.keep_alive();
     let mut record = Record::begin(Arc::clone(app), caller, request_id, &request);
     record.local = local;
-    let result = match prepare(caller, &mut record, request).await {
+    match prepare(caller, &mut record, request).await {
         Ok(prepared) if prepared.request.background => match background::start(record, prepared, codec).await {
-            Ok(delivery) => return Ok(delivery.kept_alive(app, sign)),
-            Err((returned, error)) => {
-                record = returned;
-                return Err(refuse(&mut record, error, request_id).await);
-            }
+            Ok(delivery) => Ok(delivery.kept_alive(app, sign)),
+            Err((mut record, error)) => Err(refuse(&mut record, error, request_id).await),
         },
         Ok(prepared) if prepared.request.warm_up => {
             let mut response = record.begin_response(&prepared.request);
@@ -113,31 +112,31 @@ pub(crate) async fn run_on(
                 response.model = target.name.to_string();
             }
             drop(prepared);
-            return Ok(warm_up(record, response, codec).await);
+            Ok(warm_up(record, response, codec).await)
         }
-        Ok(prepared) => answer(&mut record, prepared).await,
-        Err(error) => Err(error),
-    };
-    match result {
-        Ok(Ready::Plain { response, body }) => {
-            let (provider, model) = (record.told.provider.clone(), record.told.model.clone());
-            Ok(Delivery {
-                provider,
-                model,
-                limits: record.limit_headers.clone(),
-                background: None,
-                body: DeliveryBody::Plain(response, body),
-            })
-        }
-        Ok(Ready::Stream(start)) => {
-            let (provider, model) = (record.told.provider.clone(), record.told.model.clone());
-            let limits = record.limit_headers.clone();
-            let stream = ResponseStream::new(record, *start, codec);
-            let body = DeliveryBody::Stream(Box::new(stream));
-            Ok(Delivery { provider, model, limits, background: None, body }.kept_alive(app, sign))
-        }
+        Ok(prepared) => Ok(deliver(record, prepared, codec, request_id).await?.kept_alive(app, sign)),
         Err(error) => Err(refuse(&mut record, error, request_id).await),
     }
+}
+
+/// Stages 7 to 10 of a request whose caller waits for its answer.
+async fn deliver(
+    mut record: Record,
+    prepared: Prepared,
+    codec: Box<dyn EventCodec>,
+    request_id: &str,
+) -> ApiResult<Delivery> {
+    let ready = match answer(&mut record, prepared).await {
+        Ok(ready) => ready,
+        Err(error) => return Err(refuse(&mut record, error, request_id).await),
+    };
+    let (provider, model) = (record.told.provider.clone(), record.told.model.clone());
+    let limits = record.limit_headers.clone();
+    let body = match ready {
+        Ready::Plain { response, body } => DeliveryBody::Plain(response, body),
+        Ready::Stream(start) => DeliveryBody::Stream(Box::new(ResponseStream::new(record, *start, codec))),
+    };
+    Ok(Delivery { provider, model, limits, background: None, body })
 }
 
 /// Keeps the request, planned and screened, as a response without output that can be gone on from. No provider is

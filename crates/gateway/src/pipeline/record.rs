@@ -112,7 +112,12 @@ impl Record {
         app.metrics.begin();
         Self {
             app,
-            told: Told { request_id: request_id.to_owned(), mode: Mode::Balance.as_str(), ..Told::default() },
+            told: Told {
+                request_id: request_id.to_owned(),
+                mode: Mode::Balance.as_str(),
+                warnings: request.emulated.iter().map(|(name, how)| translation(name, how)).collect(),
+                ..Told::default()
+            },
             tally: Tally::default(),
             started,
             deadline: started.checked_add(limit),
@@ -195,10 +200,7 @@ impl Record {
         // Once is enough.
         let include = self.names.of("include");
         self.wants_logprobs &= !losses.iter().any(|loss| loss.param == include);
-        let losses = losses
-            .iter()
-            .map(|loss| Warning::new(Source::Translation, None, format!("`{}`: {}", loss.param, loss.message)));
-        self.told.warnings.extend(losses);
+        self.told.warnings.extend(losses.iter().map(|loss| translation(&loss.param, &loss.message)));
         if let Some(param) = sale.repriced_by {
             let message = format!("`{param}` changes what {provider} charges, and by how much is not known");
             self.told.warnings.push(Warning::new(Source::Router, None, message));
@@ -461,6 +463,10 @@ impl Drop for Record {
         self.app.metrics.end();
         self.app.unrecorded.fetch_sub(1, Ordering::AcqRel);
     }
+}
+
+fn translation(param: &str, message: &str) -> Warning {
+    Warning::new(Source::Translation, None, format!("`{param}`: {message}"))
 }
 
 fn some(text: &str) -> Option<String> {

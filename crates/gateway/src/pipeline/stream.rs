@@ -104,7 +104,7 @@ impl ResponseStream {
         Self { failed, end_by, ..Self::of(KeepAlive::new(self, silence, sign)) }
     }
 
-    pub(super) fn of(stream: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static) -> Self {
+    pub fn of(stream: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static) -> Self {
         Self { events: Box::pin(stream), failed: Arc::default(), end_by: Arc::default() }
     }
 }

@@ -3,8 +3,9 @@
 //! `request` reads a chat as our request (`messages` and `tools` its two large fields), `response`
 //! writes a plain answer, `stream` the chunks of a streamed one. What a chat can say and our form
 //! cannot is refused by its name, or carried to the providers that know it; what comes back beside
-//! OpenAI's fields is `metadata` and `tokenrouter`, as on `/v1/responses`.
+//! OpenAI's fields is `metadata` and `tokenrouter`, as on `/v1/responses`. `choices` has several of them for one request.
 
+mod choices;
 mod messages;
 mod request;
 mod response;
@@ -25,12 +26,14 @@ use http::HeaderMap;
 use std::sync::Arc;
 
 /// How the caller wants to be answered.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Shape {
     /// It asked with `functions`, from before there were tools, and reads `function_call`.
     functions: bool,
     /// It wants a last chunk with the usage.
     include_usage: bool,
+    /// How many answers it wants.
+    choices: u64,
 }
 
 pub(super) async fn create_chat_completion(
@@ -41,10 +44,17 @@ pub(super) async fn create_chat_completion(
     body: Body,
 ) -> ApiResult<Response> {
     let (request, shape) = request::parse(read_json(&app, &headers, body).await?)?;
-    let codec = Box::new(stream::ChunkCodec::new(shape));
+    if shape.choices > 1 {
+        return choices::answer(&app, &caller, request_id.0, request, shape).await;
+    }
+    let codec = Box::new(stream::ChunkCodec::new(shape, 0, None));
     let delivery = pipeline::run(&app, &caller, &request_id.0, request, codec).await?;
-    Ok(deliver(delivery, |response, _| match serde_json::to_vec(&response::completion(&response, shape)) {
+    Ok(deliver(delivery, |response, _| completion(&[response], shape)))
+}
+
+fn completion(responses: &[tokenrouter_protocol::Response], shape: Shape) -> Response {
+    match serde_json::to_vec(&response::completion(responses, shape)) {
         Ok(bytes) => json_bytes(bytes.into()),
         Err(error) => ApiError::internal(&error).into_response(),
-    }))
+    }
 }

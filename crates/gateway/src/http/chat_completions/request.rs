@@ -9,6 +9,8 @@ use tokenrouter_protocol::{
     TextFormat, check_metadata,
 };
 
+/// As OpenAI has it.
+const MOST_CHOICES: u64 = 128;
 /// Fields of `/v1/responses` that would mean something else here, or go past our eyes to OpenAI.
 const OF_RESPONSES: [&str; 9] = [
     "input",
@@ -34,11 +36,12 @@ pub(super) fn parse(body: Value) -> Result<(Request, Shape), FieldError> {
     let conversation = Conversation::read(&mut f)?;
     let tools = tools::read(&mut f)?;
     refuse_what_is_not_text(&mut f)?;
+    let choices = f.count_within("n", 1..=MOST_CHOICES)?.unwrap_or(1);
     let (max_output_tokens, max_name) = max_output_tokens(&mut f)?;
     let metadata = f.object("metadata")?.unwrap_or_default();
     check_metadata(&metadata)?;
     let (stream, include_usage) = stream(&mut f)?;
-    let shape = Shape { functions: tools.functions, include_usage };
+    let shape = Shape { functions: tools.functions, include_usage, choices };
     let mut names = FieldNames { items: conversation.places, fields: tools.names };
     let fields = [
         ("max_output_tokens", max_name),
@@ -89,19 +92,24 @@ pub(super) fn parse(body: Value) -> Result<(Request, Shape), FieldError> {
         user: f.string("user")?,
         router: RouterFields::take(&mut f)?,
         names,
+        emulated: Vec::new(),
         extra: f.rest(),
     };
+    if choices > 1 {
+        let how = "each choice was asked for by itself, so that the prompt counts as often";
+        if request.router.strict {
+            return Err(FieldError::new("n", format!("`n`: {how}")));
+        }
+        request.emulated.push(("n".to_owned(), how.to_owned()));
+    }
     if logprobs {
         request.want_logprobs();
     }
     Ok((request, shape))
 }
 
-/// One choice, in text: what the pipeline gives.
+/// What the pipeline gives is text.
 fn refuse_what_is_not_text(f: &mut Fields) -> Result<(), FieldError> {
-    if f.count("n", 1)?.is_some_and(|n| n > 1) {
-        return Err(FieldError::new("n", "`n` must be 1: send the request several times for several choices"));
-    }
     let modalities = f.array("modalities")?.unwrap_or_default();
     if modalities.iter().any(|modality| modality != "text") {
         return Err(FieldError::new("modalities", "`modalities` must be [\"text\"]: answers are given in text only"));

@@ -1,30 +1,54 @@
 //! A response as a `chat.completion`.
 
 use super::Shape;
+use crate::pipeline::usd;
 use serde_json::{Value, json};
 use tokenrouter_protocol::{Item, Part, Response, Usage};
 
 /// What is put between two thoughts, which a chat has one field for.
 pub(super) const BETWEEN_THOUGHTS: &str = "\n\n";
 
-pub(super) fn completion(response: &Response, shape: Shape) -> Value {
+/// A choice of each response. Beside several of them the first speaks for the whole, but for what was used; each tells
+/// for itself what the router did.
+pub(super) fn completion(responses: &[Response], shape: Shape) -> Value {
+    let Some(first) = responses.first() else { return Value::Null };
+    let mut choices: Vec<Value> =
+        responses.iter().enumerate().map(|(i, response)| choice(response, i, shape)).collect();
+    let mut tokenrouter = first.tokenrouter.clone();
+    if responses.len() > 1 {
+        for (choice, response) in choices.iter_mut().zip(responses) {
+            choice["tokenrouter"] = response.tokenrouter.clone();
+        }
+        tokenrouter["cost_usd"] = cost(responses);
+    }
     json!({
-        "id": response.id,
+        "id": first.id,
         "object": "chat.completion",
-        "created": response.created_at,
-        "model": response.model,
-        "choices": [{
-            "index": 0,
-            "message": message(response, shape),
-            "logprobs": logprobs(&told(response)),
-            "finish_reason": finish_reason(response, shape),
-        }],
-        "usage": response.usage.as_ref().map(usage),
-        "service_tier": response.service_tier,
+        "created": first.created_at,
+        "model": first.model,
+        "choices": choices,
+        "usage": responses.iter().filter_map(|response| response.usage).reduce(Usage::plus).as_ref().map(usage),
+        "service_tier": first.service_tier,
         "system_fingerprint": null,
-        "metadata": response.metadata,
-        "tokenrouter": response.tokenrouter,
+        "metadata": first.metadata,
+        "tokenrouter": tokenrouter,
     })
+}
+
+fn choice(response: &Response, index: usize, shape: Shape) -> Value {
+    json!({
+        "index": index,
+        "message": message(response, shape),
+        "logprobs": logprobs(&told(response)),
+        "finish_reason": finish_reason(response, shape),
+    })
+}
+
+/// Of all; null where one is not known. Added up in billionths of a dollar, as they are counted.
+fn cost(responses: &[Response]) -> Value {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let nano_usd = |response: &Response| Some((response.tokenrouter["cost_usd"].as_f64()? * 1e9).round() as u64);
+    responses.iter().map(nano_usd).sum::<Option<u64>>().map(usd).into()
 }
 
 /// Of all texts of the answer.

@@ -4,14 +4,20 @@
 //! clients raise on that, and would take a `[DONE]` for a whole answer.
 
 use super::Shape;
+use super::choices::Together;
 use super::response::{BETWEEN_THOUGHTS, annotation, call, finish_reason, logprobs, usage};
 use crate::pipeline::EventCodec;
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokenrouter_protocol::{Item, Response, ResponseEvent};
+use std::sync::Arc;
+use tokenrouter_protocol::{Item, Response, ResponseEvent, Usage};
 
 pub(super) struct ChunkCodec {
     shape: Shape,
+    /// Of its choice.
+    index: usize,
+    /// With the other choices.
+    together: Option<Arc<Together>>,
     /// What every chunk begins with, up to its choices.
     head: Vec<u8>,
     /// The output index of each call, in the order in which they began.
@@ -27,9 +33,11 @@ pub(super) struct ChunkCodec {
 }
 
 impl ChunkCodec {
-    pub fn new(shape: Shape) -> Self {
+    pub fn new(shape: Shape, index: usize, together: Option<Arc<Together>>) -> Self {
         Self {
             shape,
+            index,
+            together,
             head: Vec::new(),
             calls: Vec::new(),
             thought: None,
@@ -53,6 +61,9 @@ impl ChunkCodec {
         write(&mut self.head, &head);
         // The object goes on.
         self.head.pop();
+        if let Some(together) = &self.together {
+            self.head = together.head(std::mem::take(&mut self.head));
+        }
     }
 
     fn delta(&mut self, delta: &Value, bytes: &mut Vec<u8>) {
@@ -81,7 +92,9 @@ impl ChunkCodec {
     ) {
         bytes.extend_from_slice(b"data: ");
         bytes.extend_from_slice(&self.head);
-        bytes.extend_from_slice(b",\"choices\":[{\"index\":0,\"delta\":");
+        bytes.extend_from_slice(b",\"choices\":[{\"index\":");
+        write(bytes, &self.index);
+        bytes.extend_from_slice(b",\"delta\":");
         write(bytes, delta);
         bytes.extend_from_slice(b",\"logprobs\":");
         write(bytes, &logprobs(tokens));
@@ -156,17 +169,18 @@ impl ChunkCodec {
     fn finish(&mut self, response: &Response, bytes: &mut Vec<u8>) {
         self.introduce(Some(""), bytes);
         self.chunk(&json!({}), &[], Some(finish_reason(response, self.shape)), Some(response), bytes);
-        if self.shape.include_usage {
-            bytes.extend_from_slice(b"data: ");
-            bytes.extend_from_slice(&self.head);
-            bytes.extend_from_slice(b",\"choices\":[],\"usage\":");
-            write(bytes, &response.usage.as_ref().map(usage));
-            bytes.extend_from_slice(b"}\n\n");
+        match &self.together {
+            Some(together) => together.used(response.usage),
+            None if self.shape.include_usage => usage_chunk(&self.head, response.usage.as_ref(), bytes),
+            None => {}
         }
     }
 
     fn fail(&mut self, response: &Response, bytes: &mut Vec<u8>) {
         self.failed = true;
+        if let Some(together) = &self.together {
+            together.fail();
+        }
         bytes.extend_from_slice(b"data: ");
         write(bytes, &json!({ "error": response.error }));
         bytes.extend_from_slice(b"\n\n");
@@ -207,10 +221,21 @@ impl EventCodec for ChunkCodec {
     }
 
     fn end(&mut self, bytes: &mut Vec<u8>) {
-        if !self.failed {
-            bytes.extend_from_slice(b"data: [DONE]\n\n");
+        if !self.failed && self.together.is_none() {
+            bytes.extend_from_slice(DONE);
         }
     }
+}
+
+pub(super) const DONE: &[u8] = b"data: [DONE]\n\n";
+
+/// The last chunk, where the caller wants one.
+pub(super) fn usage_chunk(head: &[u8], used: Option<&Usage>, bytes: &mut Vec<u8>) {
+    bytes.extend_from_slice(b"data: ");
+    bytes.extend_from_slice(head);
+    bytes.extend_from_slice(b",\"choices\":[],\"usage\":");
+    write(bytes, &used.map(usage));
+    bytes.extend_from_slice(b"}\n\n");
 }
 
 fn write(bytes: &mut Vec<u8>, value: &impl Serialize) {
