@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 import gateway_process as gp
@@ -159,8 +160,18 @@ def test_the_firewall_screens_each(api: httpx.Client, stream: bool) -> None:
         check_error(api.post("/v1/chat/completions", json=body), 422, "firewall_error", "firewall_blocked")
 
 
-def test_one_that_fails_ends_all_and_is_no_clean_end(faulty: tuple[httpx.Client, gp.Simulator]) -> None:
-    api, simulator = faulty
+@pytest.fixture
+def alone(
+    faulty: tuple[httpx.Client, gp.Simulator], standalone: tuple[gp.Gateway, gp.Simulator]
+) -> Iterator[tuple[httpx.Client, gp.Simulator]]:
+    """`faulty` with a workspace of its own."""
+    gateway, simulator = standalone
+    with gateway.http(gateway.new_workspace()) as client:
+        yield client, simulator
+
+
+def test_one_that_fails_ends_all_and_is_no_clean_end(alone: tuple[httpx.Client, gp.Simulator]) -> None:
+    api, simulator = alone
     body = {"model": MODELS[0], "messages": says("Tell me a story"), "n": 3}
     simulator.fault(provider="openai", status=400, count=1)
     answer = api.post("/v1/chat/completions", json=body)
@@ -178,8 +189,8 @@ def outcomes(api: httpx.Client) -> list[str]:
     return [entry["outcome"] for entry in reversed(api.get("/v1/requests").json()["data"])]
 
 
-def test_a_caller_that_leaves_cancels_all(faulty: tuple[httpx.Client, gp.Simulator]) -> None:
-    api, simulator = faulty
+def test_a_caller_that_leaves_cancels_all(alone: tuple[httpx.Client, gp.Simulator]) -> None:
+    api, simulator = alone
     simulator.fault(drip_ms=100, count=3)
     body = {"model": MODELS[1], "messages": says("Tell me of the sea, at length"), "n": 3, "stream": True}
     with api.stream("POST", "/v1/chat/completions", json=body) as answer:

@@ -113,6 +113,7 @@ fn a_text_is_held_against_any_schema() {
     let files = [
         "{\"$ref\":\"#/$defs/a\",\"$defs\":{\"a\":{\"anyOf\":[{\"$ref\":\"#\"},{\"items\":{\"$ref\":\"#\"}}]}}}\n[[1]]",
         "{\"type\":\"object\",\"properties\":{\"a\":{\"pattern\":\"^(a|b)+$\",\"minLength\":2}},\"required\":[\"a\"]}\n{\"a\":\"ab\"}",
+        "{\"anyOf\":[{\"$ref\":\"#x\"},{\"properties\":{\"b\":true}}],\"unevaluatedProperties\":false,\"$defs\":{\"x\":{\"$anchor\":\"x\"}}}\n{\"b\":1}",
         "{\"items\":{\"enum\":[1,\"a\",null]},\"uniqueItems\":true,\"contains\":{\"const\":1}}\n[1,\"a\",null]",
     ];
     drive(tokenrouter_fuzz::schema, &files.map(|text| text.as_bytes().to_vec()));

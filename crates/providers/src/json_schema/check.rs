@@ -49,9 +49,9 @@ pub(super) enum Fault {
     Unknown(&'static str),
 }
 
-type Outcome = Result<(), Fault>;
+pub(super) type Outcome = Result<(), Fault>;
 
-fn breach(keyword: &str) -> Outcome {
+pub(super) fn breach(keyword: &str) -> Outcome {
     Err(Fault::Breach(Box::new(Found { keyword: keyword.to_owned(), path: Vec::new() })))
 }
 
@@ -60,7 +60,7 @@ fn hold(kept: bool, keyword: &str) -> Outcome {
 }
 
 /// A breach within is one at this place.
-fn at(outcome: Outcome, name: impl ToString) -> Outcome {
+pub(super) fn at(outcome: Outcome, name: impl ToString) -> Outcome {
     outcome.map_err(|fault| match fault {
         Fault::Breach(mut found) => {
             found.path.push(name.to_string());
@@ -72,10 +72,10 @@ fn at(outcome: Outcome, name: impl ToString) -> Outcome {
 
 /// All must hold: the first breach is one of the whole, whatever of the rest is unknown.
 #[derive(Default)]
-struct All(Option<&'static str>);
+pub(super) struct All(Option<&'static str>);
 
 impl All {
-    fn add(&mut self, outcome: Outcome) -> Outcome {
+    pub(super) fn add(&mut self, outcome: Outcome) -> Outcome {
         match outcome {
             Err(Fault::Unknown(why)) => {
                 self.0.get_or_insert(why);
@@ -85,7 +85,7 @@ impl All {
         }
     }
 
-    fn end(self) -> Outcome {
+    pub(super) fn end(self) -> Outcome {
         self.0.map_or(Ok(()), |why| Err(Fault::Unknown(why)))
     }
 }
@@ -95,18 +95,20 @@ pub(super) struct Checker<'a> {
     steps: u32,
     level: u32,
     patterns: HashMap<&'a str, Option<Regex>>,
+    /// Places of the schema by their names; none for a name that two have. Found when they are first asked for.
+    anchors: Option<HashMap<&'a str, Option<&'a Value>>>,
 }
 
 impl<'a> Checker<'a> {
     pub(super) fn new(root: &'a Value) -> Self {
-        Self { root, steps: 0, level: 0, patterns: HashMap::new() }
+        Self { root, steps: 0, level: 0, patterns: HashMap::new(), anchors: None }
     }
 
     pub(super) fn check(&mut self, value: &Value) -> Outcome {
         self.schema(self.root, value)
     }
 
-    fn spend(&mut self, steps: usize) -> Outcome {
+    pub(super) fn spend(&mut self, steps: usize) -> Outcome {
         self.steps = self.steps.saturating_add(u32::try_from(steps).unwrap_or(u32::MAX));
         if self.steps > MOST_STEPS { Err(Fault::Unknown(TOO_LONG)) } else { Ok(()) }
     }
@@ -115,14 +117,19 @@ impl<'a> Checker<'a> {
         self.spend(1 + text.len() / BYTES_OF_A_STEP)
     }
 
-    fn schema(&mut self, schema: &'a Value, value: &Value) -> Outcome {
+    pub(super) fn schema(&mut self, schema: &'a Value, value: &Value) -> Outcome {
         self.spend(1)?;
         let Value::Object(keywords) = schema else { return hold(schema != &Value::Bool(false), "false") };
+        self.deeper(|checker| checker.keywords(keywords, value))
+    }
+
+    /// One level deeper, if there is another.
+    pub(super) fn deeper(&mut self, look: impl FnOnce(&mut Self) -> Outcome) -> Outcome {
         if self.level >= MOST_LEVELS {
             return Err(Fault::Unknown(TOO_DEEP));
         }
         self.level += 1;
-        let outcome = self.keywords(keywords, value);
+        let outcome = look(self);
         self.level -= 1;
         outcome
     }
@@ -142,6 +149,11 @@ impl<'a> Checker<'a> {
                 Some(outcome) => outcome,
                 None => self.of_any(keywords, keyword, wanted, value),
             };
+            all.add(outcome)?;
+        }
+        // What the others have left.
+        for keyword in ["unevaluatedProperties", "unevaluatedItems"] {
+            let outcome = self.unevaluated(keywords, keyword, value);
             all.add(outcome)?;
         }
         all.end()
@@ -172,23 +184,13 @@ impl<'a> Checker<'a> {
             }
             ("const", wanted) => hold(self.same(wanted, value)?, keyword),
             ("$ref", Value::String(reference)) => {
-                self.spend_on(reference)?;
-                match self.resolve(reference) {
-                    Some(schema) => self.schema(schema, value),
-                    None => Err(Fault::Unknown(FOREIGN)),
-                }
+                let schema = self.resolve(reference)?;
+                self.schema(schema, value)
             }
             ("dependentRequired" | "dependentSchemas" | "dependencies", Value::Object(dependencies)) => {
                 self.dependent(keyword, dependencies, value)
             }
             ("$dynamicRef" | "$recursiveRef", _) => Err(Fault::Unknown("it refers to what is known only later")),
-            ("unevaluatedProperties" | "unevaluatedItems", wanted) => {
-                if wanted == &Value::Bool(true) {
-                    Ok(())
-                } else {
-                    Err(Fault::Unknown("`unevaluatedProperties` and `unevaluatedItems` are not checked"))
-                }
-            }
             ("allOf", Value::Array(schemas)) => {
                 let mut all = All::default();
                 for schema in schemas {
@@ -428,7 +430,7 @@ impl<'a> Checker<'a> {
         })
     }
 
-    fn matches(&mut self, pattern: &'a str, text: &str) -> Result<bool, Fault> {
+    pub(super) fn matches(&mut self, pattern: &'a str, text: &str) -> Result<bool, Fault> {
         self.spend(text.len().saturating_mul(STEPS_OF_A_BYTE))?;
         if !self.patterns.contains_key(pattern) {
             self.spend(STEPS_OF_A_PATTERN)?;
@@ -473,14 +475,50 @@ impl<'a> Checker<'a> {
         })
     }
 
-    /// A place within the schema: `#`, or `#/$defs/Town`.
-    fn resolve(&self, reference: &str) -> Option<&'a Value> {
-        let pointer = reference.strip_prefix('#')?;
-        if let Some(found) = self.root.pointer(pointer) {
-            return Some(found);
+    /// A place within the schema: `#`, `#/$defs/Town`, or the name of an anchor, as `#town`.
+    pub(super) fn resolve(&mut self, reference: &str) -> Result<&'a Value, Fault> {
+        self.spend_on(reference)?;
+        let found = match reference.strip_prefix('#') {
+            None => None,
+            Some(pointer) if pointer.is_empty() || pointer.starts_with('/') => {
+                let found = self.root.pointer(pointer);
+                found.or_else(|| percent_decoded(pointer).and_then(|pointer| self.root.pointer(&pointer)))
+            }
+            Some(name) => self.anchor(name)?,
+        };
+        found.ok_or(Fault::Unknown(FOREIGN))
+    }
+
+    fn anchor(&mut self, name: &str) -> Result<Option<&'a Value>, Fault> {
+        if self.anchors.is_none() {
+            let mut anchors = HashMap::new();
+            self.find_anchors(self.root, &mut anchors)?;
+            self.anchors = Some(anchors);
         }
-        let decoded = percent_decoded(pointer)?;
-        self.root.pointer(&decoded)
+        Ok(self.anchors.as_ref().and_then(|anchors| *anchors.get(name)?))
+    }
+
+    /// As deep as JSON may be.
+    fn find_anchors(&mut self, schema: &'a Value, found: &mut HashMap<&'a str, Option<&'a Value>>) -> Outcome {
+        self.spend(1)?;
+        match schema {
+            Value::Array(list) => list.iter().try_for_each(|schema| self.find_anchors(schema, found)),
+            Value::Object(keywords) => {
+                for (keyword, wanted) in keywords {
+                    match (keyword.as_str(), wanted) {
+                        ("$anchor" | "$dynamicAnchor", Value::String(name)) => {
+                            let is_known = found.contains_key(name.as_str());
+                            found.insert(name, (!is_known).then_some(schema));
+                        }
+                        // Values of answers, and no schemas.
+                        ("enum" | "const" | "default" | "examples", _) => {}
+                        _ => self.find_anchors(wanted, found)?,
+                    }
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -3,13 +3,14 @@
 //! Draft 2020-12, and what older drafts write otherwise. **No schema and no answer take more than a fixed number
 //! of steps, and of levels of the stack**: schemas come from callers, and one may refer to itself for ever, or
 //! try two branches at each of a hundred levels. What was not found out within them, and what is not read here
-//! (an address to fetch a schema from, `unevaluatedProperties`, a pattern that looks around), is *unknown*,
+//! (an address to fetch a schema from, `$dynamicRef`, a pattern that looks around), is *unknown*,
 //! never passed off as kept. `format` is a note and checks nothing, as the draft has it.
 //!
 //! Not a crate's: those that there are count no steps.
 
 mod check;
 mod pattern;
+mod unevaluated;
 
 use check::{Checker, Fault};
 use serde_json::Value;

@@ -115,11 +115,72 @@ fn the_keywords_mean_what_the_draft_says() {
 }
 
 #[test]
+fn what_is_left_is_held_to_what_is_said_of_it() {
+    let base = json!({"properties": {"a": true}, "required": ["a"]});
+    let with = |keywords: Value| {
+        let mut schema = json!({"unevaluatedProperties": false, "$defs": {"base": base}});
+        schema.as_object_mut().unwrap().extend(keywords.as_object().unwrap().clone());
+        schema
+    };
+    let (a, ab) = (json!({"a": 1}), json!({"a": 1, "b": 2}));
+    let left = |value: &Value| (value.clone(), "/b", "unevaluatedProperties");
+    for keywords in [
+        json!({"properties": {"a": true}}),
+        json!({"patternProperties": {"^a": true}}),
+        json!({"allOf": [base]}),
+        json!({"$ref": "#/$defs/base"}),
+        json!({"anyOf": [base, {"properties": {"b": {"type": "string"}}}]}),
+        json!({"oneOf": [base, {"properties": {"b": true}, "required": ["c"]}]}),
+        json!({"if": {"properties": {"a": {"const": 1}}}, "else": {"properties": {"b": true}}}),
+        json!({"dependentSchemas": {"a": {"properties": {"a": true}}, "c": {"properties": {"b": true}}}}),
+        json!({"allOf": [{"allOf": [base]}], "not": {"properties": {"b": {"type": "string"}}, "required": ["c"]}}),
+    ] {
+        held(with(keywords), std::slice::from_ref(&a), &[left(&ab)]);
+    }
+    for keywords in [
+        json!({"additionalProperties": true}),
+        json!({"anyOf": [base, {"properties": {"b": {"type": "integer"}}}]}),
+        json!({"if": {"properties": {"a": {"const": 1}}}, "then": {"properties": {"b": true}}}),
+        json!({"allOf": [{"unevaluatedProperties": {"type": "integer"}}]}),
+    ] {
+        held(with(keywords), &[a.clone(), ab.clone()], &[]);
+    }
+    held(
+        json!({"properties": {"a": true}, "unevaluatedProperties": {"type": "integer"}}),
+        &[ab.clone(), json!("no object")],
+        &[(json!({"b": "x"}), "/b", "type")],
+    );
+    held(
+        json!({"prefixItems": [true], "contains": {"type": "string"}, "unevaluatedItems": false}),
+        &[json!([1, "x"]), json!(["x"])],
+        &[(json!([1, "x", 2]), "/2", "unevaluatedItems")],
+    );
+    held(json!({"allOf": [{"items": {"type": "integer"}}], "unevaluatedItems": false}), &[json!([1, 2])], &[]);
+}
+
+#[test]
+fn a_place_of_the_schema_is_found_by_its_anchor() {
+    held(
+        json!({"items": {"$ref": "#town"}, "$defs": {"any": {"$anchor": "town", "type": "string", "enum": [{"$anchor": "town"}, "Rome"]}}}),
+        &[json!(["Rome"])],
+        &[(json!([1]), "/0", "type"), (json!(["Paris"]), "/0", "enum")],
+    );
+    held(
+        json!({"$dynamicAnchor": "node", "type": "object", "properties": {"next": {"$ref": "#node"}}}),
+        &[json!({"next": {}})],
+        &[(json!({"next": {"next": 1}}), "/next/next", "type")],
+    );
+}
+
+#[test]
 fn what_cannot_be_found_out_is_unknown_unless_something_else_breaks() {
     let unknown = |schema: Value, text: &str| assert!(matches!(check(&schema, text), Verdict::Unknown(_)), "{schema}");
     unknown(json!({"$ref": "https://example.org/schema"}), "1");
     unknown(json!({"$ref": "#/nowhere"}), "1");
-    unknown(json!({"unevaluatedProperties": false}), "{}");
+    unknown(json!({"$dynamicRef": "#node"}), "{}");
+    unknown(json!({"anyOf": [{"pattern": "(?=a)b"}, true], "unevaluatedProperties": {"$ref": "x"}}), "{\"a\":1}");
+    unknown(json!({"$ref": "#twice", "$defs": {"a": {"$anchor": "twice"}, "b": {"$anchor": "twice"}}}), "1");
+    unknown(json!({"$ref": "#value", "enum": [{"$anchor": "value"}, 1]}), "1");
     unknown(json!({"pattern": "(?=a)b"}), "\"b\"");
     unknown(json!({"not": {"pattern": "(?=a)b"}}), "\"b\"");
     unknown(json!({}), &"[".repeat(200));
@@ -154,6 +215,13 @@ fn a_hostile_schema_takes_no_more_than_its_steps() {
         (json!({"items": {"dependentRequired": named("k", json!([]))}}), objects.as_str(), false),
         (json!({"patternProperties": named("^k", json!(true))}), named("a", json!(1)).to_string().as_str(), false),
         (json!({"allOf": vec![json!({"maxLength": 1_000_000}); 5_000]}), long.as_str(), false),
+        (json!({"anyOf": [{"$ref": "#"}, {"$ref": "#"}], "unevaluatedProperties": false}), "{\"a\":1}", false),
+        (
+            json!({"unevaluatedItems": {"$ref": "#"}, "anyOf": [{"minItems": 9, "unevaluatedItems": {"$ref": "#"}}, true]}),
+            nested.as_str(),
+            false,
+        ),
+        (json!({"$ref": "#a", "$defs": named("k", json!({"$anchor": "b"}))}), "1", false),
     ] {
         let found = check(&schema, text);
         assert_eq!(!matches!(found, Verdict::Unknown(_)), is_found_out, "{found:?}");
