@@ -18,7 +18,7 @@ TEST_BINARY := $(CURDIR)/target/ci/tokenrouter
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 NEXTEST_VERSION := 0.9.143
 DENY_VERSION := 0.20.2
-# Of `make fuzz`: request, answer, stream, schema, pattern, pattern_time, json_guard or task, and for how long.
+# Of `make fuzz`: request, answer, stream, surface, schema, pattern, pattern_time, json_guard or task, and for how long.
 TARGET := stream
 SECONDS := 60
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find crates migrations -name '*.rs' -o -name '*.toml' -o -name '*.sql' -o -name '*.json' 2>/dev/null)
@@ -101,7 +101,7 @@ fuzz: ## Fuzz one target: make fuzz TARGET=stream SECONDS=60 (needs a nightly co
 	@cargo fuzz --version >/dev/null 2>&1 || { echo 'hint: cargo install cargo-fuzz --locked' >&2; exit 1; }
 	mkdir -p target/fuzz-corpus/$(TARGET)
 	cargo +nightly fuzz run --features libfuzzer $(TARGET) target/fuzz-corpus/$(TARGET) \
-		crates/providers/tests/golden/requests $(wildcard crates/providers/tests/golden/[acdgmo]*) -- \
+		fuzz/seeds crates/providers/tests/golden/requests $(wildcard crates/providers/tests/golden/[acdgmo]*) -- \
 		-max_total_time=$(SECONDS)
 
 deny: ## Check licences, bans and sources of what we depend on

@@ -3,11 +3,13 @@
 //! The bodies stand here, apart from libFuzzer, so that a stable compiler checks them and
 //! `tests/smoke.rs` drives them.
 
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use tokenrouter_firewall::{Action, JsonGuard, PatternKind, RuleSet, RuleSpec, Scope, Tally, check_pattern, try_rule};
+use tokenrouter_gateway::surfaces::Surface;
 use tokenrouter_pcre2::thread_time;
-use tokenrouter_protocol::{ModelEvent, Request};
+use tokenrouter_protocol::{Assembler, Ending, ModelEvent, Request, Response, ResponseStatus};
 use tokenrouter_providers::{
     Kind, StreamDecoder, Target, Translation, check_schema, decode_error, decode_response, encode,
 };
@@ -30,22 +32,38 @@ fn target(kind: Kind, stream: bool) -> Target<'static> {
 /// refused by name.
 pub fn request(bytes: &[u8]) {
     let Ok(body) = serde_json::from_slice(bytes) else { return };
-    let Ok(request) = Request::parse(body) else { return };
+    if let Ok(request) = Request::parse(body) {
+        written_for_all(&request);
+    }
+}
+
+/// The same of a chat, and of what Anthropic's clients send.
+pub fn surface(bytes: &[u8]) {
+    let Ok(body) = serde_json::from_slice::<Value>(bytes) else { return };
+    for surface in Surface::ALL {
+        if let Ok(request) = surface.read(body.clone()) {
+            written_for_all(&request);
+        }
+    }
+}
+
+fn written_for_all(request: &Request) {
     for kind in Kind::ALL {
         for stream in [false, true] {
-            if let Ok(encoded) = encode(&target(kind, stream), &request) {
-                let sent: Result<serde_json::Value, _> = serde_json::from_slice(&encoded.body);
+            if let Ok(encoded) = encode(&target(kind, stream), request) {
+                let sent: Result<Value, _> = serde_json::from_slice(&encoded.body);
                 assert!(sent.is_ok_and(|sent| sent.is_object()), "what is sent is a JSON object");
             }
         }
     }
 }
 
-/// A plain answer is events that end once, or an error.
+/// A plain answer is events that end once, and says the same plain and streamed on every surface; or an error.
 pub fn answer(bytes: &[u8]) {
     for kind in Kind::ALL {
         if let Ok(events) = decode_response(kind, bytes, &Translation::new(kind, "p", "m")) {
             ends_once(&events);
+            says_the_same(events);
         }
         let _ = decode_error(kind, 400, bytes);
     }
@@ -79,6 +97,124 @@ fn ends_once(events: &[ModelEvent]) {
     assert_eq!(events.iter().filter(|event| is_end(event)).count(), 1, "there is one end");
 }
 
+/// The caller of each surface reads the same text in a plain answer and in the pieces of a streamed one.
+fn says_the_same(events: Vec<ModelEvent>) {
+    let Ok(request) = Request::parse(json!({ "input": "x" })) else { return };
+    let mut assembler = Assembler::new(Response::begin(&request, "resp_1".to_owned(), "m".to_owned(), 0));
+    let mut out = Vec::new();
+    assembler.begin(&mut out);
+    let mut failed = false;
+    for event in events {
+        match event {
+            ModelEvent::Finished(reason) => assembler.end(Ending::Finished(reason), 1, &mut out),
+            ModelEvent::Failed(_) => {
+                failed = true;
+                assembler.end(Ending::Failed(Box::default()), 1, &mut out);
+            }
+            event => assembler.push(event, &mut out),
+        }
+    }
+    let response = assembler.into_response();
+    for surface in Surface::ALL {
+        let written = surface.write(&response, &out);
+        let text = String::from_utf8_lossy(&written.stream);
+        let data = text.lines().filter_map(|line| line.strip_prefix("data: ")).filter(|data| *data != "[DONE]");
+        let pieces: Vec<Value> = data.map(|data| serde_json::from_str(data).unwrap_or_default()).collect();
+        assert!(pieces.iter().all(Value::is_object), "each piece is a JSON object");
+        if failed {
+            continue;
+        }
+        let (mut plain, mut streamed) = match surface {
+            Surface::ChatCompletions => (chat(&written.plain["choices"][0]["message"]), chat_of(&pieces)),
+            Surface::Messages => (message(&written.plain["content"]), message_of(&pieces)),
+        };
+        if response.status == ResponseStatus::Incomplete {
+            // A message's call that was cut is none, which its stream cannot take back.
+            plain.3.clear();
+            streamed.3.clear();
+        }
+        assert_eq!(plain, streamed, "{surface:?} says the same plain and streamed");
+    }
+}
+
+/// Text, refusal, thoughts, and each call's name and arguments.
+type Said = (String, String, String, Vec<(String, String)>);
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+fn chat(message: &Value) -> Said {
+    let field = |name: &str| text(&message[name]).to_owned();
+    let calls = list(&message["tool_calls"]).map(|call| match text(&call["type"]) {
+        "custom" => (text(&call["custom"]["name"]).to_owned(), text(&call["custom"]["input"]).to_owned()),
+        _ => (text(&call["function"]["name"]).to_owned(), text(&call["function"]["arguments"]).to_owned()),
+    });
+    (field("content"), field("refusal"), field("reasoning_content"), calls.collect())
+}
+
+fn chat_of(chunks: &[Value]) -> Said {
+    let mut said = Said::default();
+    for chunk in chunks {
+        let delta = &chunk["choices"][0]["delta"];
+        said.0.push_str(text(&delta["content"]));
+        said.1.push_str(text(&delta["refusal"]));
+        said.2.push_str(text(&delta["reasoning_content"]));
+        for call in list(&delta["tool_calls"]) {
+            let inner = if call["custom"].is_object() { &call["custom"] } else { &call["function"] };
+            if call.get("id").is_some() {
+                said.3.push((text(&inner["name"]).to_owned(), String::new()));
+            }
+            let at = call["index"].as_u64().and_then(|index| usize::try_from(index).ok());
+            if let Some((_, arguments)) = at.and_then(|at| said.3.get_mut(at)) {
+                arguments.push_str(text(&inner["arguments"]));
+                arguments.push_str(text(&inner["input"]));
+            }
+        }
+    }
+    said
+}
+
+/// Of a message's blocks.
+fn message(blocks: &Value) -> Said {
+    let mut said = Said::default();
+    for block in list(blocks) {
+        match text(&block["type"]) {
+            "text" => said.0.push_str(text(&block["text"])),
+            "thinking" => said.2.push_str(text(&block["thinking"])),
+            "tool_use" => said.3.push((text(&block["name"]).to_owned(), block["input"].to_string())),
+            _ => {}
+        }
+    }
+    said
+}
+
+fn message_of(events: &[Value]) -> Said {
+    let mut said = Said::default();
+    for event in events {
+        let (block, delta) = (&event["content_block"], &event["delta"]);
+        if block["type"] == "tool_use" {
+            said.3.push((text(&block["name"]).to_owned(), String::new()));
+        }
+        said.0.push_str(text(&delta["text"]));
+        said.2.push_str(text(&delta["thinking"]));
+        if let Some((_, arguments)) = said.3.last_mut() {
+            arguments.push_str(text(&delta["partial_json"]));
+        }
+    }
+    for (_, arguments) in &mut said.3 {
+        // A plain answer has it as an object, into which what is none is put.
+        let raw = if arguments.trim().is_empty() { "{}" } else { arguments.as_str() };
+        let read = serde_json::from_str::<Value>(raw).ok().filter(Value::is_object);
+        *arguments = read.unwrap_or_else(|| json!({ "arguments": raw })).to_string();
+    }
+    said
+}
+
 /// A stream is the same events whole and in pieces, of which the first byte says how long they are.
 pub fn stream(bytes: &[u8]) {
     let Some((first, bytes)) = bytes.split_first() else { return };
@@ -91,6 +227,7 @@ pub fn stream(bytes: &[u8]) {
         let read = whole.iter().try_for_each(|(name, data)| decoder.event(name, data, &mut events));
         if read.is_ok() && decoder.end(&mut events).is_ok() {
             ends_once(&events);
+            says_the_same(events);
         }
     }
 }

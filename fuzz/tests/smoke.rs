@@ -78,6 +78,15 @@ fn requests_are_read_and_written_or_refused() {
 }
 
 #[test]
+fn so_are_chats_and_messages() {
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
+    let files: Vec<Vec<u8>> =
+        std::fs::read_dir(seeds).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
+    assert!(files.len() >= 3, "there are seeds");
+    drive(tokenrouter_fuzz::surface, &files);
+}
+
+#[test]
 fn answers_are_events_or_errors() {
     drive(tokenrouter_fuzz::answer, &corpus(".answer.json"));
 }

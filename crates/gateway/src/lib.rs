@@ -26,6 +26,7 @@ mod provider_keys;
 pub mod report;
 mod serve;
 mod snapshot;
+pub mod surfaces;
 mod vault;
 
 pub use crate::http::{

@@ -3,7 +3,7 @@
 mod api_keys;
 mod body;
 mod capture;
-mod chat_completions;
+pub(crate) mod chat_completions;
 mod conversations;
 mod csv;
 mod embeddings;
@@ -15,7 +15,7 @@ mod idempotency;
 mod in_flight;
 mod input_tokens;
 mod limit_fields;
-mod messages;
+pub(crate) mod messages;
 mod models;
 mod operations;
 mod page;

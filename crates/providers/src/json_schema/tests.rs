@@ -217,7 +217,7 @@ fn a_hostile_schema_takes_no_more_than_its_steps() {
         (json!({"allOf": vec![json!({"maxLength": 1_000_000}); 5_000]}), long.as_str(), false),
         (json!({"anyOf": [{"$ref": "#"}, {"$ref": "#"}], "unevaluatedProperties": false}), "{\"a\":1}", false),
         (
-            json!({"unevaluatedItems": {"$ref": "#"}, "anyOf": [{"minItems": 9, "unevaluatedItems": {"$ref": "#"}}, true]}),
+            json!({"unevaluatedItems": {"$ref": "#"}, "anyOf": [{"unevaluatedItems": {"$ref": "#"}}]}),
             nested.as_str(),
             false,
         ),

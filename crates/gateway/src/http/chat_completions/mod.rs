@@ -18,12 +18,15 @@ use super::responses::{deliver, json_bytes};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult};
-use crate::pipeline;
+use crate::pipeline::{self, EventCodec};
+use crate::surfaces::Written;
 use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
+use serde_json::Value;
 use std::sync::Arc;
+use tokenrouter_protocol::{FieldError, Request, ResponseEvent};
 
 /// How the caller wants to be answered.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +53,22 @@ pub(super) async fn create_chat_completion(
     let codec = Box::new(stream::ChunkCodec::new(shape, 0, None));
     let delivery = pipeline::run(&app, &caller, &request_id.0, request, codec).await?;
     Ok(deliver(delivery, |response, _| completion(&[response], shape)))
+}
+
+/// # Errors
+/// As for a request.
+pub(crate) fn read(body: Value) -> Result<Request, FieldError> {
+    request::parse(body).map(|(request, _)| request)
+}
+
+/// One choice, with what was used.
+pub(crate) fn write(response: &tokenrouter_protocol::Response, events: &[ResponseEvent]) -> Written {
+    let shape = Shape { functions: false, include_usage: true, choices: 1 };
+    let mut codec = stream::ChunkCodec::new(shape, 0, None);
+    let mut stream = Vec::new();
+    events.iter().for_each(|event| codec.event(event, &mut stream));
+    codec.end(&mut stream);
+    Written { plain: response::completion(std::slice::from_ref(response), shape), stream }
 }
 
 fn completion(responses: &[tokenrouter_protocol::Response], shape: Shape) -> Response {

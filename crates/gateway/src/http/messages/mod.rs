@@ -4,7 +4,7 @@
 //! [`stream`] write, [`error`] says what went wrong in Anthropic's words.
 
 mod content;
-pub(super) mod error;
+pub(crate) mod error;
 mod request;
 mod response;
 mod stream;
@@ -17,7 +17,8 @@ use super::responses::deliver;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::error::ApiResult;
-use crate::pipeline;
+use crate::pipeline::{self, EventCodec};
+use crate::surfaces::Written;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Extension, State};
@@ -25,6 +26,7 @@ use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use serde_json::Value;
 use std::sync::Arc;
+use tokenrouter_protocol::{FieldError, Request, ResponseEvent};
 
 pub(super) async fn create_message(
     State(app): State<Arc<App>>,
@@ -50,6 +52,22 @@ async fn answer(
     let delivery =
         pipeline::run(app, caller, &request_id.0, request, codec).await.map_err(|error| places.in_error(error))?;
     Ok(deliver(delivery, |response, _| Json(response::message(&response, &places)).into_response()))
+}
+
+/// # Errors
+/// As for a request.
+pub(crate) fn read(body: Value) -> Result<Request, FieldError> {
+    request::parse(body, Vec::new()).map(|(request, _)| request)
+}
+
+/// Of a request whose items have no places to name.
+pub(crate) fn write(response: &tokenrouter_protocol::Response, events: &[ResponseEvent]) -> Written {
+    let places = content::Places::default();
+    let mut codec = stream::MessagesCodec::new(places.clone());
+    let mut stream = Vec::new();
+    events.iter().for_each(|event| codec.event(event, &mut stream));
+    codec.end(&mut stream);
+    Written { plain: serde_json::json!(response::message(response, &places)), stream }
 }
 
 /// An estimate: only the provider that will answer could count, and it is not chosen yet.

@@ -1,0 +1,42 @@
+//! The surfaces beside Responses as what they are, codecs, and nothing of the pipeline between their ends: for the fuzz
+//! targets.
+
+use crate::http::{chat_completions, messages};
+use serde_json::Value;
+use tokenrouter_protocol::{FieldError, Request, Response, ResponseEvent};
+
+/// What is sent to the caller: as a plain answer, and as a stream.
+#[derive(Debug)]
+pub struct Written {
+    pub plain: Value,
+    pub stream: Vec<u8>,
+}
+
+/// A surface's two ends.
+#[derive(Clone, Copy, Debug)]
+pub enum Surface {
+    ChatCompletions,
+    Messages,
+}
+
+impl Surface {
+    pub const ALL: [Self; 2] = [Self::ChatCompletions, Self::Messages];
+
+    /// # Errors
+    /// Names the first field that is missing, wrong or not supported.
+    pub fn read(self, body: Value) -> Result<Request, FieldError> {
+        match self {
+            Self::ChatCompletions => chat_completions::read(body),
+            Self::Messages => messages::read(body),
+        }
+    }
+
+    /// A response and the events that it came to, in this surface's words.
+    #[must_use]
+    pub fn write(self, response: &Response, events: &[ResponseEvent]) -> Written {
+        match self {
+            Self::ChatCompletions => chat_completions::write(response, events),
+            Self::Messages => messages::write(response, events),
+        }
+    }
+}
