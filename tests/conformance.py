@@ -67,11 +67,13 @@ class Asked:
     http: httpx.Client
     simulator: gp.Simulator
     dialect: Dialect
+    # Asks with `router_strict`.
+    strict: bool = False
     warnings: list[str] = field(default_factory=list)
 
     def both(self, *, model: str | None = None, custom: bool = False, **body: Any) -> dict[str, Any]:
         """The answer of the same request plain and streamed, if they are one."""
-        body |= {"model": model or self.dialect.model}
+        body |= {"model": model or self.dialect.model} | ({"router_strict": True} if self.strict else {})
         self.refusal(**body)
         response = create_both(self.http, custom=custom, **body)
         for warning in response["tokenrouter"]["warnings"]:
@@ -339,6 +341,18 @@ def table(outcomes: dict[tuple[str, str], Outcome]) -> str:
         lines.append(f"| {case} | " + " | ".join(cell(outcomes[name, case]) for name in DIALECTS) + " |")
     lines.append("")
     lines += [f"{number}. {note}" for number, note in enumerate(notes, 1)]
+    return "\n".join(lines) + "\n"
+
+
+def exceptions(outcomes: dict[tuple[str, str], Outcome]) -> str:
+    """A row for each cell that is not simply carried: how it fares, why, and the test that shows it."""
+    lines = ["| case | provider | | why | `test_the_cell_is_green` |", "| --- | --- | --- | --- | --- |"]
+    for case in CASES:
+        for name, dialect in DIALECTS.items():
+            found = outcomes[name, case]
+            if found.word != "carried":
+                why = "<br>".join(found.notes)
+                lines.append(f"| {case} | {dialect.title} | {found.word} | {why} | `[{name}-{case}]` |")
     return "\n".join(lines) + "\n"
 
 

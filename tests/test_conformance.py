@@ -55,6 +55,15 @@ providers are the simulator's, whose dialects are held against the providers' ow
 
 """
 
+EXCEPTIONS = """
+## What is not simply carried
+
+Every cell is a test of tests/test_conformance.py, `test_the_cell_is_green[provider-case]`, the carried ones as well: it
+asks plain and streamed, and asks again with `router_strict: true`, where what was emulated must be refused and what was
+carried must be carried. Of what is refused it sees that nothing was sent.
+
+"""
+
 TRAPS = """
 ## Traps
 
@@ -103,6 +112,8 @@ def test_the_cell_is_green(
     cell = (dialect, case)
     wanted = "refused" if cell in REFUSALS else "emulated" if cell in EMULATED else "carried"
     assert found.word == wanted, found.notes
+    strict = conformance.outcome(Asked(client, simulator, DIALECTS[dialect], strict=True), case)
+    assert strict.word == ("carried" if wanted == "carried" else "refused"), strict.notes
     if found.word == "refused":
         assert found.notes[0].split()[1].rstrip(":") == REFUSALS[cell]
         assert simulator.requests() == [], "what is refused is not sent"
@@ -126,7 +137,7 @@ def test_the_page_is_current(
         if cell not in outcomes:
             simulator.forget()
             outcomes[cell] = conformance.outcome(Asked(client, simulator, DIALECTS[cell[0]]), cell[1])
-    page = HEAD + conformance.table(outcomes) + TRAPS + conformance.traps()
+    page = HEAD + conformance.table(outcomes) + EXCEPTIONS + conformance.exceptions(outcomes) + TRAPS + conformance.traps()
     if os.environ.get("UPDATE_CONFORMANCE"):
         PAGE.write_text(page)
     assert PAGE.exists() and PAGE.read_text() == page, "run this file with UPDATE_CONFORMANCE=1, and read the difference"
