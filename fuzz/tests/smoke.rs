@@ -105,6 +105,7 @@ fn patterns_screen_streams_as_they_screen_texts() {
         r"(\w)\1",
         "/[0-9]{2,4}/i\n12345 1",
         "é|日\nn日é",
+        "日本語\nDas ist 日本語.",
     ]
     .iter()
     .map(|text| text.as_bytes().to_vec())

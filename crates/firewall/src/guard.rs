@@ -71,7 +71,9 @@ impl Run {
         }
         let known = self.held.len() + at;
         self.held.push_str(piece);
-        let until = self.held.floor_char_boundary(undecided_from(stage, starts, self.state, &self.held[..known]));
+        // A beginning that is looked for may end within a character.
+        let undecided = undecided_from(stage, starts, self.state, &self.held.as_bytes()[..known]);
+        let until = self.held.floor_char_boundary(undecided);
         out.push_str(&self.held[..until]);
         remember(&mut self.before, &self.held[..until], stage.context);
         self.held.drain(..until);
@@ -142,15 +144,15 @@ impl Run {
 ///
 /// Where a rule masks, what comes in its match's place may go on what stood before: so what might have become
 /// a literal where this one began is undecided as long as this one is, and so on backwards.
-fn undecided_from(stage: &Stage, starts: &Starts, state: u32, text: &str) -> usize {
+fn undecided_from(stage: &Stage, starts: &Starts, state: u32, text: &[u8]) -> usize {
     let mut from = text.len() - starts.depth(state).min(text.len());
     if from == text.len() || stage.joins == 0 {
         return from;
     }
     let mut depths = Vec::with_capacity(from);
     let mut state = ROOT;
-    for byte in text.bytes().take(from) {
-        state = starts.step(state, byte);
+    for byte in text.iter().take(from) {
+        state = starts.step(state, *byte);
         depths.push(starts.depth(state));
     }
     for _ in 0..stage.joins {

@@ -232,6 +232,27 @@ fn a_substring_ignores_case_by_folding() {
     assert_eq!(sub("σας", "ΣΑΣ"), "*");
 }
 
+/// Rules sleep until the first eight bytes of a literal are there, which may end within a character.
+#[test]
+fn a_word_of_long_characters_is_found_in_a_stream() {
+    for (pattern, text) in [
+        ("日本語", "Das ist 日本語."),
+        ("xключ", "a xключ, a xклюя"),
+        ("aééééé", "aéééé aééééé"),
+        ("🔑🔑🔑", "🔑🔑 🔑🔑🔑"),
+    ] {
+        for kind in [PatternKind::Substring, PatternKind::Regex] {
+            let set = Arc::new(RuleSet::compile(&[rule(1, kind, pattern, Action::Mask, Some("*"))]).unwrap());
+            let whole = masked(kind, pattern, text);
+            assert!(whole.contains('*'), "{whole}");
+            let single: Vec<&str> = text.char_indices().map(|(i, c)| &text[i..i + c.len_utf8()]).collect();
+            for pieces in [vec![text], single] {
+                assert_eq!(streamed(&set, &pieces).0.unwrap(), whole);
+            }
+        }
+    }
+}
+
 #[test]
 fn what_is_no_pattern_is_refused_with_its_place() {
     let cases = [
