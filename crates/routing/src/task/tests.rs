@@ -60,18 +60,19 @@ fn measure<'a>(rows: impl Iterator<Item = &'a Value>) -> (f64, f64) {
 /// What the recogniser does on prompts that it was not trained on; `scripts/train_tasks.py --report` tells more.
 #[test]
 fn prompts_never_seen_are_taken_for_what_they_are() {
-    let rows: Vec<Value> = ["test.jsonl", "fresh.jsonl"].into_iter().flat_map(prompts).collect();
-    assert!(rows.len() >= 400);
-    let foreign = |row: &&Value| text(row, "lang") != "en";
-    let plain = |row: &&Value| row.get("trap").is_none();
-    let (right, wrongly) = measure(rows.iter());
-    assert!(right >= 0.81, "{right}");
-    assert!(wrongly < 0.05, "{wrongly}");
-    let (right, wrongly) = measure(rows.iter().filter(foreign));
-    assert!(right >= 0.82, "{right}");
-    assert!(wrongly < 0.05, "{wrongly}");
-    let (right, _) = measure(rows.iter().filter(plain));
-    assert!(right >= 0.84, "{right}");
+    // Of the second set nothing was known when features and rows were chosen.
+    for (name, least, least_foreign, least_plain) in
+        [("test.jsonl", 0.80, 0.80, 0.82), ("fresh.jsonl", 0.87, 0.85, 0.88)]
+    {
+        let rows = prompts(name);
+        assert!(rows.len() >= 500);
+        let (right, wrongly) = measure(rows.iter());
+        assert!(right >= least && wrongly < 0.05, "{name}: {right}, {wrongly}");
+        let (right, wrongly) = measure(rows.iter().filter(|row| text(row, "lang") != "en"));
+        assert!(right >= least_foreign && wrongly < 0.05, "{name}: {right}, {wrongly}");
+        let (right, _) = measure(rows.iter().filter(|row| row.get("trap").is_none()));
+        assert!(right >= least_plain, "{name}: {right}");
+    }
 }
 
 #[test]
