@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -118,60 +116,3 @@ def test_an_event_without_an_end_is_given_up(faulty: tuple[httpx.Client, gp.Simu
     simulator.fault(provider="openai", count=1, status=200, body="data: " + "x" * (17 * 1024 * 1024))
     answer = client.post("/v1/responses", json=ASK | {"stream": True})
     assert answer.status_code == 502 and answer.json()["error"]["code"] == "upstream_error"
-
-
-class EndlessProvider(BaseHTTPRequestHandler):
-    """Speaks as OpenAI's Responses, and never stops by itself."""
-
-    left = threading.Event()
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
-        self.send_response(200)
-        self.send_header("content-type", "text/event-stream")
-        self.end_headers()
-        item = {"type": "message", "id": "msg_1", "role": "assistant", "status": "in_progress", "content": []}
-        delta = {"output_index": 0, "item_id": "msg_1", "content_index": 0, "delta": "word " * 2_000}
-        try:
-            self.say("response.created", response={"id": "resp_1", "model": "gpt-4o", "status": "in_progress"})
-            self.say("response.output_item.added", output_index=0, item=item)
-            while True:
-                self.say("response.output_text.delta", **delta)
-        except OSError:
-            self.left.set()
-
-    def say(self, kind: str, **fields: Any) -> None:
-        self.wfile.write(f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}\n\n".encode())
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-def test_a_caller_that_takes_nothing_more_is_taken_to_have_left(
-    start_gateway: Callable[..., gp.Gateway], tmp_path: Path
-) -> None:
-    provider = ThreadingHTTPServer(("127.0.0.1", 0), EndlessProvider)
-    threading.Thread(target=provider.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{provider.server_port}/v1"
-    config = tmp_path / "tokenrouter.toml"
-    config.write_text("[server]\nwrite_timeout_ms = 500\n" + gp.provider_settings("openai", "openai", url))
-    environment = {"SIMULATED_KEY": gp.SIMULATED_KEY}
-    gateway = start_gateway(simulate=False, config=config, environment=environment)
-    body = json.dumps(ASK | {"stream": True})
-    host, port = gateway.url.removeprefix("http://").split(":")
-    with socket.socket() as caller:
-        caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-        caller.connect((host, int(port)))
-        head = f"POST /v1/responses HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {gateway.key}\r\n"
-        caller.sendall(f"{head}content-length: {len(body)}\r\n\r\n{body}".encode())
-        # A slow reader is no such caller, however long it takes.
-        for _ in range(40):
-            assert caller.recv(4_000)
-            assert not EndlessProvider.left.wait(0.05)
-        assert EndlessProvider.left.wait(15), "the provider went on"
-    with gateway.http() as client:
-        gp.until(lambda: bool(client.get("/v1/requests").json()["data"]), "the record")
-        [entry] = client.get("/v1/requests").json()["data"]
-    assert entry["outcome"] == "cancelled" and entry["usage_estimated"] and entry["output_tokens"] > 10_000
-    provider.shutdown()
-    provider.server_close()

@@ -4,33 +4,32 @@
 //! nothing, half a head, or is kept for a next request that does not come. When the gateway stops, one that
 //! never had a request is dropped a moment later, and the others end with what runs on them.
 //!
-//! A caller that takes no byte of what waits for it for `write_timeout` is taken to have left. Over HTTP/2 its
-//! window can be closed while the connection itself takes bytes: there, a piece of an answer that was handed
-//! over and after which no other was asked for says so.
+//! A caller that takes no byte of what waits for it for `write_timeout` is taken to have left. Over HTTP/2 that
+//! ends the connection when it takes nothing at all, and else the one answer that waits ([`crate::answers`]).
 
+use crate::answers::{Answer, Answers};
 use crate::patience::Patient;
-use bytes::Bytes;
-use http::{Request, Response, Version};
-use http_body::{Body, Frame, SizeHint};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use std::convert::Infallible;
-use std::pin::{Pin, pin};
+use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 
 /// How long a request that is on its way when the gateway stops may take to get here.
 const ON_ITS_WAY: Duration = Duration::from_millis(100);
-/// In the place of a time: the next piece has been asked for.
-const ASKED_FOR: u64 = u64::MAX;
+/// How long a connection may take to end that was told to, and on which no request runs.
+const GOODBYE: Duration = Duration::from_secs(2);
+/// Answers at once on a connection over HTTP/2, which its caller is told.
+const MOST_STREAMS: u32 = 200;
 
 /// How long a connection may be without a request, and keep its bytes waiting.
 #[derive(Clone, Copy)]
@@ -42,8 +41,6 @@ pub(crate) struct Limits {
 /// What a connection is doing. Shared with the requests on it.
 struct Activity {
     opened: Instant,
-    /// Of each answer over HTTP/2: when its last piece was handed over, if no other has been asked for.
-    handed: Mutex<Vec<Weak<AtomicU64>>>,
     running: AtomicUsize,
     /// When the last request ended, in milliseconds after `opened`.
     idle_since_ms: AtomicU64,
@@ -54,7 +51,6 @@ impl Activity {
     fn new() -> Self {
         Self {
             opened: Instant::now(),
-            handed: Mutex::default(),
             running: AtomicUsize::new(0),
             idle_since_ms: AtomicU64::new(0),
             had_a_request: AtomicBool::new(false),
@@ -67,33 +63,8 @@ impl Activity {
         Running(Arc::clone(self))
     }
 
-    /// Of an answer that begins.
-    fn follow(&self) -> Arc<AtomicU64> {
-        let handed = Arc::new(AtomicU64::new(ASKED_FOR));
-        let mut all = self.handed();
-        all.retain(|other| other.strong_count() > 0);
-        all.push(Arc::downgrade(&handed));
-        handed
-    }
-
-    fn handed(&self) -> MutexGuard<'_, Vec<Weak<AtomicU64>>> {
-        self.handed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn now_ms(&self) -> u64 {
         u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    fn has_followed(&self) -> bool {
-        !self.handed().is_empty()
-    }
-
-    /// Whether a piece of an answer has been waiting for this long.
-    fn keeps_waiting(&self, limit: Duration) -> bool {
-        let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        let latest = self.now_ms().saturating_sub(limit);
-        let waits = |handed: Arc<AtomicU64>| handed.load(Ordering::Relaxed) <= latest;
-        self.handed().iter().filter_map(Weak::upgrade).any(waits)
     }
 
     fn had_a_request(&self) -> bool {
@@ -109,7 +80,7 @@ impl Activity {
     }
 }
 
-/// A request that runs: from its head until the last of its answer was taken from us.
+/// A request that runs: from its head until the last byte of its answer has gone out.
 struct Running(Arc<Activity>);
 
 impl Drop for Running {
@@ -132,25 +103,24 @@ pub(crate) async fn serve(
     let of_requests = Arc::clone(&activity);
     let counted = service_fn(move |request: Request<Incoming>| {
         let running = of_requests.begin();
-        let handed = (request.version() == Version::HTTP_2).then(|| of_requests.follow());
         let answer = service.call(request);
         async move {
             let answer: Response<axum::body::Body> = answer.await?;
-            Ok::<_, Infallible>(answer.map(|body| Counted { body, handed, running }))
+            Ok::<_, Infallible>(Answer::of(answer, running))
         }
     });
     let stream = Patient::new(stream, write_timeout);
-    let builder = Builder::new(TokioExecutor::new());
+    let mut builder = Builder::new(Answers { limit: write_timeout });
+    builder.http2().max_concurrent_streams(MOST_STREAMS);
     let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), counted));
-    let mut look = tokio::time::interval(write_timeout);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // When it was told to end. What it has left to write may take as long as a head.
+    // When it was told to end. A caller over HTTP/2 has to say that it has heard.
     let mut told: Option<Instant> = None;
     // Once the gateway stops: until when the first request may still come.
     let mut first_until: Option<Instant> = None;
     loop {
         let since = activity.idle_since().unwrap_or_else(Instant::now);
-        let look_again = first_until.unwrap_or(told.map_or(since, |told| told.max(since)) + header_timeout);
+        let patience = if told.is_some() { header_timeout.min(GOODBYE) } else { header_timeout };
+        let look_again = first_until.unwrap_or(told.map_or(since, |told| told.max(since)) + patience);
         tokio::select! {
             // An error is of the connection: there is nobody to tell.
             _ = connection.as_mut() => return,
@@ -163,18 +133,13 @@ pub(crate) async fn serve(
                     first_until = Some(Instant::now() + ON_ITS_WAY);
                 }
             }
-            _ = look.tick(), if activity.has_followed() => {
-                if activity.keeps_waiting(write_timeout) {
-                    return;
-                }
-            }
             () = tokio::time::sleep_until(look_again) => {
                 if first_until.take().is_some() {
                     if !activity.had_a_request() {
                         return;
                     }
                     connection.as_mut().graceful_shutdown();
-                } else if activity.idle_since().is_some_and(|since| since + header_timeout <= Instant::now()) {
+                } else if activity.idle_since().is_some_and(|since| since + patience <= Instant::now()) {
                     if !activity.had_a_request() || told.is_some() {
                         return;
                     }
@@ -183,45 +148,5 @@ pub(crate) async fn serve(
                 }
             }
         }
-    }
-}
-
-/// The body of an answer, for as long as it is sent.
-struct Counted {
-    body: axum::body::Body,
-    handed: Option<Arc<AtomicU64>>,
-    running: Running,
-}
-
-impl Counted {
-    fn note(&self, at_ms: u64) {
-        if let Some(handed) = &self.handed {
-            handed.store(at_ms, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Body for Counted {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        self.note(ASKED_FOR);
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        if matches!(polled, Poll::Ready(Some(_))) {
-            self.note(self.running.0.now_ms());
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

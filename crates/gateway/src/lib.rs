@@ -9,6 +9,7 @@
 //! start to end. What a caller saw complete is in the ledger before the caller can act on it.**
 
 mod accounts;
+mod answers;
 mod app;
 mod auth;
 mod clock;

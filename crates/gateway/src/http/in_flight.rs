@@ -1,16 +1,14 @@
 //! How much is under way at once. What is more waits a moment, a few at a time; then it is shed, with 503
 //! and `Retry-After`, before memory runs out.
 //!
-//! A place is held until the last byte of the answer has gone out or the caller has left: a stream counts
-//! for as long as it lasts. Health is asked for outside of it, or a busy gateway would look dead.
+//! A place is held until the last byte of the answer has gone out or the caller has left, which the connection
+//! sees to ([`crate::answers`]): a stream counts for as long as it lasts. Health is asked for outside of it, or a busy gateway would look dead.
 
 use crate::app::App;
 use crate::error::{ApiError, ApiResult, Code};
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http_body_util::BodyExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -76,7 +74,7 @@ impl Drop for Waiting<'_> {
 
 /// A request's place. Whatever goes on for it without its connection holds it too.
 #[derive(Clone)]
-pub(super) struct Place(#[allow(dead_code)] Arc<OwnedSemaphorePermit>);
+pub(crate) struct Place(#[allow(dead_code)] Arc<OwnedSemaphorePermit>);
 
 pub(super) async fn admit(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let place = match app.in_flight.enter().await {
@@ -84,13 +82,9 @@ pub(super) async fn admit(State(app): State<Arc<App>>, mut request: Request, nex
         Err(error) => return error.into_response(),
     };
     request.extensions_mut().insert(place.clone());
-    next.run(request).await.map(|body| {
-        // The body owns the place, by way of what is done to an error that it never has.
-        Body::new(body.map_err(move |error| {
-            let _held = &place;
-            error
-        }))
-    })
+    let mut answer = next.run(request).await;
+    answer.extensions_mut().insert(place);
+    answer
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ mod workspace;
 pub use api_keys::{api_key_json, read_api_key};
 pub use firewall_rules::{firewall_rule_json, read_firewall_rule};
 pub(crate) use idempotency::Idempotency;
-pub(crate) use in_flight::InFlight;
+pub(crate) use in_flight::{InFlight, Place};
 pub use provider_keys::{NewKey, read_provider_key};
 pub use routing_rules::{read_routing_rule, routing_rule_json};
 pub(crate) use websocket::Sessions;
