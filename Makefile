@@ -92,7 +92,7 @@ soak: setup build ## Half an hour of mixed faults: nothing lost, held or grown (
 kills: setup build ## Killed a hundred times under load: what callers saw complete is in the ledger, once (KILLS='--times 5' for less)
 	TOKENROUTER_BIN=$(CURDIR)/target/release/tokenrouter $(BIN)/python benches/kills.py $(KILLS)
 
-streams: setup build ## Ten thousand streams at once, and what each costs in memory (STREAMS='--streams 100' for less)
+streams: setup build ## Ten thousand streams at once over each protocol, and what each costs in memory (STREAMS='--streams 100' for less)
 	TOKENROUTER_BIN=$(CURDIR)/target/release/tokenrouter $(BIN)/python benches/streams.py $(STREAMS)
 
 fuzz: ## Fuzz one target: make fuzz TARGET=stream SECONDS=60 (needs a nightly compiler)
