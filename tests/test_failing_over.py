@@ -250,6 +250,26 @@ def test_further_attempts_end_with_their_budget(start: Start) -> None:
     assert 22 <= len(calls(simulator)) <= 24
 
 
+def test_workspaces_together_have_a_budget_for_further_attempts_too(
+    tmp_path: Path, start_gateway: Callable[..., gp.Gateway]
+) -> None:
+    simulator = gp.start_simulator()
+    budget = "retry_budget_percent = 0\nretry_budget_floor = 2\nretry_budget_total_floor = 3\n"
+    providers = (gp.provider_settings(name, kind, f"{simulator.url}/{name}{path}") for name, kind, path in KINDS)
+    config = tmp_path / "many.toml"
+    config.write_text(f"[upstream]\nbreaker_min_requests = 1000\n{budget}" + "".join(providers))
+    gateway = start_gateway(simulate=False, config=config, environment={"SIMULATED_KEY": gp.SIMULATED_KEY})
+    simulator.fault(count=None, status=500)
+    for _ in range(3):
+        with gateway.http(gateway.new_workspace()) as client:
+            for _ in range(3):
+                assert ask(client).status_code == 502
+    # Nine first attempts, and of two further ones for each workspace three in all.
+    assert len(calls(simulator)) == 9 + 3
+    assert simulator.process is not None
+    simulator.process.kill()
+
+
 def test_the_callers_own_limit_counts_and_harms_nobody(start: Start) -> None:
     client, simulator = start()
     simulator.fault(count=None, delay_ms=1000)

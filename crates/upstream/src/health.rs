@@ -133,12 +133,12 @@ impl Health {
 
     /// A request has come, which gives to its workspace's budget of further attempts.
     pub fn request(&self, workspace_id: i64, now: Instant) {
-        self.inner().budgets.of(workspace_id, now).request(now);
+        self.inner().budgets.request(workspace_id, now);
     }
 
-    /// Takes a further attempt out of the workspace's budget; false if there is none left.
+    /// Takes a further attempt out of the workspace's budget and out of all workspaces'; false if there is none left.
     pub fn retry(&self, workspace_id: i64, now: Instant) -> bool {
-        self.inner().budgets.of(workspace_id, now).retry(now)
+        self.inner().budgets.retry(workspace_id, now)
     }
 
     /// Forgets providers and keys that are not there any more.

@@ -14,7 +14,7 @@ mod health;
 pub mod sse;
 
 pub use breaker::{Breaker, BreakerOptions, Verdict};
-pub use budget::{BudgetOptions, RetryBudget};
+pub use budget::BudgetOptions;
 pub use client::{Answer, Client, EventStream, LOST_BEFORE_ANSWER, Limits};
 pub use endpoint::{Endpoint, EndpointError, is_loopback};
 pub use failure::{Class, Failure};

@@ -47,7 +47,7 @@ fn keyring(providers: &Arc<Providers>, rows: &[ProviderKeyRow], first_turn: usiz
 fn health() -> Arc<Health> {
     let second = Duration::from_secs(1);
     let breaker = BreakerOptions { window: second, min_requests: 5, failure_percent: 50, open: second };
-    let budget = BudgetOptions { percent: 20, floor: 10 };
+    let budget = BudgetOptions { percent: 20, floor: 10, total_floor: 100 };
     Arc::new(Health::new(HealthOptions { breaker, budget, refused: Duration::from_secs(60) }, Instant::now()))
 }
 

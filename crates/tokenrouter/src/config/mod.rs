@@ -119,6 +119,7 @@ fn health(count: &mut dyn FnMut(&str, &str, u64) -> u64) -> HealthOptions {
         budget: BudgetOptions {
             percent: small(count("upstream", "retry_budget_percent", 0)),
             floor: small(count("upstream", "retry_budget_floor", 0)),
+            total_floor: small(count("upstream", "retry_budget_total_floor", 0)),
         },
         refused: Duration::from_millis(count("upstream", "refused_provider_ms", 0)),
     }

@@ -6,7 +6,7 @@ fn seconds(n: u64) -> Duration {
 
 fn health(now: Instant) -> Arc<Health> {
     let breaker = BreakerOptions { window: seconds(10), min_requests: 5, failure_percent: 50, open: seconds(5) };
-    let budget = BudgetOptions { percent: 20, floor: 10 };
+    let budget = BudgetOptions { percent: 20, floor: 10, total_floor: 100 };
     Arc::new(Health::new(HealthOptions { breaker, budget, refused: seconds(60) }, now))
 }
 
