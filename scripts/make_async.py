@@ -29,7 +29,7 @@ CHANGES = [
     (r"import AsyncStream, connection_error", "import AsyncStream, connection_error"),
     (r"\bManaged, ResponseManager\b", "AsyncResponseManager, Managed"),
     (r"\bResponseManager\b", "AsyncResponseManager"),
-    (r"\b(Resource|Responses|InputItems|Conversations|ConversationItems|Models|RoutingRules|FirewallRules|ApiKeys|ProviderKeys|Requests|Capture|UsageSums)\b(?!\")", r"Async\1"),
+    (r"\b(Resource|Responses|InputItems|Conversations|ConversationItems|Models|RoutingRules|FirewallRules|OwnWorkspace|ApiKeys|ProviderKeys|Requests|Capture|UsageSums)\b(?!\")", r"Async\1"),
     (r"used with `with`", "used with `async with`"),
     # What waits.
     (r"\bdef (route|send|send_stream|_send|close|create|retrieve|replay|update|delete|cancel|feedback|list|test)\(", r"async def \1("),

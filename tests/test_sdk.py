@@ -166,6 +166,8 @@ def test_every_method_takes_the_options(world: World) -> None:
         )
         if path == "/v1/capture":
             data = {"is_enabled": True, "days": 7}
+        if path == "/v1/workspace":
+            data = {"id": 1, "name": "default"}
         if path.endswith(("-rules", "-keys")) and request.method == "GET":
             data = [data]
         return httpx.Response(200, json=RESPONSE | {"data": data, "success": True, "group_by": "day", "total": {}})
@@ -207,6 +209,8 @@ def test_every_method_takes_the_options(world: World) -> None:
         lambda: client.requests.list(limit=5, **options),
         lambda: client.requests.retrieve("req_1", **options),
         lambda: client.usage.retrieve(group_by="key", **options),
+        lambda: client.workspace.retrieve(**options),
+        lambda: client.workspace.update(max_in_flight=None, **options),
         lambda: client.capture.retrieve(**options),
         lambda: client.capture.update(days=7, **options),
         lambda: client.capture.delete(**options),
@@ -549,6 +553,23 @@ def test_keys_the_log_and_usage(world: World, real: Any) -> None:
     assert world.run(lambda: real.capture.retrieve()).data.is_enabled is False
     with pytest.raises(ValueError, match="id of a request"):
         world.run(lambda: real.requests.retrieve(""))
+
+
+def test_the_workspace_and_its_limits(world: World, real: Any) -> None:
+    changed = world.run(lambda: real.workspace.update(monthly_budget_usd=5, requests_per_minute=600, max_in_flight=9))
+    assert (changed.data.monthly_budget_usd, changed.data.requests_per_minute) == (5, 600)
+    response = world.run(lambda: real.responses.create(model="gpt-4o-mini", input="Hi"))
+    assert response.usage
+    left = world.run(lambda: real.workspace.update(requests_per_minute=None)).data
+    assert (left.requests_per_minute, left.max_in_flight, left.monthly_budget_usd) == (None, 9, 5)
+    workspace = world.run(lambda: real.workspace.retrieve()).data
+    assert workspace.id and workspace.name and workspace.max_in_flight == 9
+    used = workspace.this_month
+    assert used.used_tokens >= response.usage.total_tokens and used.used_usd > 0 and used.reserved_tokens == 0
+    none = dict.fromkeys(("monthly_budget_usd", "max_in_flight"))
+    assert world.run(lambda: real.workspace.update(**none)).data.monthly_budget_usd is None
+    with pytest.raises(tokenrouter.UnprocessableEntityError):
+        world.run(lambda: real.workspace.update(max_in_flight=-1))
 
 
 def test_provider_keys(world: World, start_gateway: Callable[..., gp.Gateway]) -> None:

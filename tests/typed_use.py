@@ -13,6 +13,7 @@ from tokenrouter import (
     RoutingRule,
     Stream,
     Tokenrouter,
+    Workspace,
 )
 from tokenrouter.types import FirewallRuleCreateParams, ResponseCreateParams, RoutingRuleCreateParams
 
@@ -45,6 +46,8 @@ def sync(client: Tokenrouter, stream: bool) -> None:
     assert_type(client.provider_keys.test(1).data.ok, bool)
     assert_type(client.requests.list(outcome="failed", since="2026-01-01").data, list[RequestEntry])
     assert_type(client.usage.retrieve(group_by="model", timeout=5.0).total.cost_nano_usd, int)
+    assert_type(client.workspace.update(monthly_budget_usd=100, requests_per_minute=None).data, Workspace)
+    assert_type(client.workspace.retrieve().data.this_month.used_usd, float)
     for chunk in client.responses.create(input="Hello", stream=True):
         assert_type(chunk.event, str)
 
@@ -54,5 +57,6 @@ async def asynchronous(client: AsyncTokenrouter) -> None:
     assert_type(await client.responses.create(model="auto", input="Hello", stream=True), AsyncStream)
     assert_type((await client.firewall_rules.retrieve(1)).data, FirewallRule)
     assert_type(await client.requests.retrieve("req_1"), RequestEntry)
+    assert_type((await client.workspace.retrieve()).data.max_in_flight, int | None)
     async for chunk in await client.responses.create(input="Hello", stream=True):
         assert_type(chunk.type, str)

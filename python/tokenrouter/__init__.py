@@ -37,6 +37,7 @@ from ._models import (
     RoutingRule,
     Usage,
     UsageReport,
+    Workspace,
 )
 from ._streaming import AsyncStream, Delta, ResponseStreamEvent, Stream
 
@@ -78,5 +79,6 @@ __all__ = [
     "UnprocessableEntityError",
     "Usage",
     "UsageReport",
+    "Workspace",
     "__version__",
 ]

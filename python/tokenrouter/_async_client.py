@@ -87,6 +87,10 @@ class AsyncTokenrouter:
         return resources.AsyncModels(self)
 
     @property
+    def workspace(self) -> resources.AsyncOwnWorkspace:
+        return resources.AsyncOwnWorkspace(self)
+
+    @property
     def api_keys(self) -> resources.AsyncApiKeys:
         return resources.AsyncApiKeys(self)
 

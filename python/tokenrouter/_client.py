@@ -87,6 +87,10 @@ class Tokenrouter:
         return resources.Models(self)
 
     @property
+    def workspace(self) -> resources.OwnWorkspace:
+        return resources.OwnWorkspace(self)
+
+    @property
     def api_keys(self) -> resources.ApiKeys:
         return resources.ApiKeys(self)
 

@@ -268,6 +268,29 @@ class UsageRow(Model):
     """What the requests of a group (a day, a model, a provider, a key) come to; of `total`, `group` is None."""
 
     group: str | int | None = None
+class WorkspaceMonth(Model):
+    """What the workspace's keys have used since the month began, in UTC, and what requests under way hold reserved."""
+
+    used_tokens: int = 0
+    used_usd: float = 0
+    reserved_tokens: int = 0
+    reserved_usd: float = 0
+
+
+class Workspace(Model):
+    """The workspace of the API key, and what all of its keys may do together; None: there is no such limit."""
+
+    id: int
+    name: str
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    max_in_flight: int | None = None
+    monthly_tokens: int | None = None
+    monthly_budget_usd: float | None = None
+    created_at: str | None = None
+    this_month: WorkspaceMonth = Field(default_factory=WorkspaceMonth)
+
+
     requests: int = 0
     answered_requests: int = 0
     input_tokens: int = 0

@@ -28,6 +28,7 @@ from ._models import (
     Response,
     RoutingRule,
     UsageReport,
+    Workspace,
 )
 from ._raw import Managed, ResponseManager
 from ._streaming import Stream
@@ -41,6 +42,7 @@ from .types import (
     RouterMode,
     RoutingRuleUpdateArguments,
     UsageArguments,
+    WorkspaceUpdateArguments,
 )
 
 if TYPE_CHECKING:
@@ -404,6 +406,20 @@ class FirewallRules(Resource):
         }
         made = calls.call("POST", "/v1/firewall-rules/test", fields)
         return self._client.send(made, calls.parser(DataObject[FirewallTrial]))
+
+
+class OwnWorkspace(Resource):
+    """The workspace that the client's key belongs to, and its limits. All of it needs a key of scope `full`."""
+
+    def retrieve(self, **options: Unpack[RequestOptions]) -> DataObject[Workspace]:
+        """The limits, and under `this_month` what was used of them and is reserved."""
+        made = calls.call("GET", "/v1/workspace", options)
+        return self._client.send(made, calls.parser(DataObject[Workspace]))
+
+    def update(self, **fields: Unpack[WorkspaceUpdateArguments]) -> DataObject[Workspace]:
+        """Sets the limits that are given; None takes one away."""
+        made = calls.call("PATCH", "/v1/workspace", fields)
+        return self._client.send(made, calls.parser(DataObject[Workspace]))
 
 
 class ApiKeys(Resource):

@@ -145,6 +145,20 @@ class ApiKeyCreateArguments(ApiKeyCreateParams, RequestOptions, total=False):
     """What `api_keys.create` takes."""
 
 
+class WorkspaceUpdateParams(TypedDict, total=False):
+    """What all keys of the workspace may do together. None takes a limit away; one that is not given stays."""
+
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
+    max_in_flight: int | None
+    monthly_tokens: int | None
+    monthly_budget_usd: float | None
+
+
+class WorkspaceUpdateArguments(WorkspaceUpdateParams, RequestOptions, total=False):
+    """What `workspace.update` takes."""
+
+
 class ProviderKeyCreateParams(TypedDict, total=False):
     """`weight` 1 to 1000: how often the key is taken, beside others for the same provider."""
 
