@@ -150,3 +150,47 @@ def test_a_spool_that_is_left_at_the_start_is_brought_in_later_and_what_it_ends_
         gp.until(lambda: spool_bytes(again) == 0, "its return")
         assert api.get(f"/v1/responses/{id}").json()["status"] == "completed"
     assert sorted(recorded(again)) == sorted([id, new])
+
+
+def test_who_reads_the_request_log_is_told_that_records_wait(start_gateway: Start) -> None:
+    gateway = start_gateway()
+    paths = ("/v1/requests", "/v1/usage")
+    header = "x-tokenrouter-records-waiting"
+    database = f"sqlite:{gateway.database}"
+    commands = (("requests", "list"), ("usage",))
+    with gateway.http() as api:
+        ask(api)
+        for path in paths:
+            assert api.get(path).json()["records_waiting"] is False
+            assert header not in api.get(path, params={"format": "csv"}).headers
+        with locked(gateway):
+            ask(api)
+            for path in paths:
+                assert api.get(path).json()["records_waiting"] is True
+                assert api.get(path, params={"format": "csv"}).headers[header] == "true"
+            for command in commands:
+                told = gp.run(*command, "--database", database)
+                assert told.returncode == 0 and "waits in the spool" in told.stderr
+        gp.until(lambda: readiness(api) == (200, "ready"), "its return")
+        assert api.get("/v1/requests").json()["records_waiting"] is False
+        assert len(api.get("/v1/requests").json()["data"]) == 2
+    for command in commands:
+        assert "spool" not in gp.run(*command, "--database", database).stderr
+
+
+def test_firewall_matches_wait_with_their_records(start_gateway: Start) -> None:
+    gateway = start_gateway()
+    rule = {"name": "r", "scope": "prompt", "type": "substring", "pattern": "apricot", "action": "warn"}
+    with gateway.http() as api:
+        id = api.post("/v1/firewall-rules", json=rule).json()["data"]["id"]
+
+        def hits() -> int:
+            return int(api.get(f"/v1/firewall-rules/{id}").json()["data"]["hits"])
+
+        ask(api, "an apricot")
+        assert hits() == 1
+        with locked(gateway):
+            ask(api, "an apricot and an apricot")
+            assert hits() == 1
+        gp.until(lambda: readiness(api) == (200, "ready"), "its return")
+        assert hits() == 3

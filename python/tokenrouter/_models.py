@@ -308,7 +308,10 @@ class UsageReport(Model):
     data: list[UsageRow]
     total: UsageRow
 
+    """`records_waiting`: requests of late are not counted yet, since the gateway's database cannot be written to."""
 
+
+    records_waiting: bool = False
 class DataObject(Model, Generic[T]):
     data: T
 
@@ -318,11 +321,15 @@ class DataList(Model, Generic[T]):
     object: str | None = None
     has_more: bool | None = None
     first_id: str | None = None
+    """`records_waiting`, of `requests.list`: requests of late are missing, since the gateway's database cannot be written
+    to."""
+
     last_id: str | None = None
 
 
 class Deleted(Model):
     success: bool | None = None
+    records_waiting: bool | None = None
     deleted: bool | None = None
     id: str | int | None = None
 

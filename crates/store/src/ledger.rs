@@ -1,7 +1,10 @@
-//! What every request leaves behind: a ledger entry, and the response if the caller asked to keep it.
+//! What every request leaves behind: a ledger entry, the response if the caller asked to keep it, and more.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+
+use crate::captures::Capture;
+use crate::conversations::ConversationTurn;
 
 /// What a request did and cost. Holds no prompt and no answer. The spool keeps it as JSON over a change of version: a
 /// field that is added needs a default there.
@@ -69,5 +72,33 @@ impl StoredResponse {
     /// Bytes held, about.
     pub(crate) fn weight(&self) -> usize {
         size_of::<Self>() + self.body.len() + self.input.len()
+    }
+}
+
+/// What one request leaves behind: all or nothing of it is written, at once.
+#[derive(Debug, Clone)]
+pub struct RequestRecord {
+    pub entry: LedgerEntry,
+    pub response: Option<StoredResponse>,
+    /// Nothing is added to a conversation that has been deleted meanwhile.
+    pub turn: Option<ConversationTurn>,
+    /// The prompt and the answer, of a workspace that captures.
+    pub capture: Option<Capture>,
+    /// The ids of the firewall rules that matched, shadow rules among them, each with its matches.
+    pub firewall_hits: Vec<(i64, u64)>,
+}
+
+impl RequestRecord {
+    #[must_use]
+    pub fn of(entry: LedgerEntry) -> Self {
+        Self { entry, response: None, turn: None, capture: None, firewall_hits: Vec::new() }
+    }
+
+    /// Bytes held, about.
+    pub(crate) fn weight(&self) -> usize {
+        let response = self.response.as_ref().map_or(0, StoredResponse::weight);
+        let turn = self.turn.as_ref().map_or(0, ConversationTurn::weight);
+        let capture = self.capture.as_ref().map_or(0, Capture::weight);
+        self.entry.weight() + response + turn + capture + size_of_val(self.firewall_hits.as_slice())
     }
 }

@@ -32,7 +32,7 @@ pub use keys::{
     ApiKeyRow, Bootstrap, BootstrapKey, KeyRestrictions, KeyRow, KeyUsage, NewApiKey, UsageLimits, Workspace,
     WorkspaceRow, WorkspaceSettings, hash_key,
 };
-pub use ledger::{LedgerEntry, StoredResponse};
+pub use ledger::{LedgerEntry, RequestRecord, StoredResponse};
 pub use provider_keys::{NewProviderKey, ProviderKeyPatch, ProviderKeyRow, SealedKey};
 pub use request_log::{RequestFilter, UsageGroup, UsageRow};
 pub use rules::{

@@ -7,7 +7,7 @@ use crate::conversations::{ConversationItem, ConversationRow, ConversationTurn, 
 use crate::error::{Result, StoreError};
 use crate::feedback::{FeedbackRow, FeedbackSum};
 use crate::keys::{ApiKeyRow, Bootstrap, KeyUsage, NewApiKey, Workspace, WorkspaceRow, WorkspaceSettings};
-use crate::ledger::{LedgerEntry, StoredResponse};
+use crate::ledger::{LedgerEntry, RequestRecord, StoredResponse};
 use crate::provider_keys::{NewProviderKey, ProviderKeyPatch, ProviderKeyRow, SealedKey};
 use crate::request_log::{RequestFilter, UsageGroup, UsageRow};
 use crate::rules::{
@@ -76,7 +76,7 @@ impl Store {
     /// Tries whether the database takes records again and brings in those that wait; nothing to do where none wait.
     /// Gives how many those were.
     pub async fn recover(&self) -> Result<u64> {
-        if self.recording() == Recording::Direct && !self.has_left_records() {
+        if !self.records_wait() {
             return Ok(0);
         }
         self.database.recover().await
@@ -91,8 +91,14 @@ impl Store {
 
     /// What is not in the database may be in the spool: while records go there, nobody is told that it does not exist.
     /// To be asked before the database is: what is brought in between is in neither for who asks behind it.
+    /// Whether the database may lack what was recorded of late: it waits in the spool.
+    #[must_use]
+    pub fn records_wait(&self) -> bool {
+        self.recording() != Recording::Direct || self.has_left_records()
+    }
+
     fn not_in_spool(&self) -> Result<()> {
-        if self.recording() == Recording::Direct && !self.has_left_records() {
+        if !self.records_wait() {
             return Ok(());
         }
         Err(StoreError::Unavailable {
@@ -335,14 +341,6 @@ impl Store {
         self.database.write(move |db| Ok(firewall_rules::update(db, workspace_id, id, &patch, now_ms)?)).await
     }
 
-    /// Adds to the counts of rules that matched: each rule's id and its matches.
-    ///
-    /// # Errors
-    /// When the database cannot be written to.
-    pub async fn count_firewall_hits(&self, hits: Vec<(i64, u64)>, now_ms: i64) -> Result<()> {
-        self.database.write(move |db| Ok(firewall_rules::count_hits(db, &hits, now_ms)?)).await
-    }
-
     /// False if the workspace has no such rule.
     pub async fn delete_firewall_rule(&self, workspace_id: i64, id: i64) -> Result<bool> {
         self.database.write(move |db| Ok(firewall_rules::delete(db, workspace_id, id)?)).await
@@ -359,7 +357,7 @@ impl Store {
         entry: LedgerEntry,
         response: Option<StoredResponse>,
     ) -> impl Future<Output = Result<()>> + Send + use<> {
-        self.database.record(entry, response, None)
+        self.record_request(RequestRecord { response, ..RequestRecord::of(entry) })
     }
 
     /// The same for a response of a conversation, whose items are added to it with the rest. Nothing is
@@ -370,18 +368,12 @@ impl Store {
         response: Option<StoredResponse>,
         turn: ConversationTurn,
     ) -> impl Future<Output = Result<()>> + Send + use<> {
-        self.database.record(entry, response, Some(turn))
+        self.record_request(RequestRecord { response, turn: Some(turn), ..RequestRecord::of(entry) })
     }
 
-    /// The same, with or without a turn, and with the prompt and the answer of a workspace that captures.
-    pub fn record_captured(
-        &self,
-        entry: LedgerEntry,
-        response: Option<StoredResponse>,
-        turn: Option<ConversationTurn>,
-        capture: Option<Capture>,
-    ) -> impl Future<Output = Result<()>> + Send + use<> {
-        self.database.record_captured(entry, response, turn, capture)
+    /// The same of all that a request can leave.
+    pub fn record_request(&self, record: RequestRecord) -> impl Future<Output = Result<()>> + Send + use<> {
+        self.database.record(record)
     }
 
     pub async fn get_capture(&self, workspace_id: i64, request_id: &str) -> Result<Option<Capture>> {

@@ -22,8 +22,20 @@ pub(super) fn is_wanted(format: Option<&str>, headers: &HeaderMap) -> ApiResult<
     }
 }
 
+/// That the figures lack what waits in the spool: for tables, which have no other place for it.
+const RECORDS_WAIT: &str = "x-tokenrouter-records-waiting";
+
+/// A table of the request log. `records_wait`: what was recorded of late is not in it yet.
+pub(super) fn report(columns: &[&str], rows: &[Value], records_wait: bool) -> Response {
+    let mut answer = table(columns, rows);
+    if records_wait {
+        answer.headers_mut().insert(RECORDS_WAIT, HeaderValue::from_static("true"));
+    }
+    answer
+}
+
 /// The columns of each row; what a row does not have is an empty cell.
-pub(super) fn table(columns: &[&str], rows: &[Value]) -> Response {
+fn table(columns: &[&str], rows: &[Value]) -> Response {
     let mut text = columns.join(",");
     text.push_str("\r\n");
     for row in rows {

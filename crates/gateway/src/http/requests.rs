@@ -66,6 +66,7 @@ pub(super) async fn list_requests(
         }
     };
     let after = query.after.as_deref();
+    let records_wait = app.store.records_wait();
     let found = app.store.find_requests(caller.workspace_id, filter, limit + 1, after).await?;
     let mut entries = found
         .ok_or_else(|| ApiError::parameter("after", format!("there is no request `{}`", after.unwrap_or_default())))?;
@@ -73,7 +74,7 @@ pub(super) async fn list_requests(
     entries.truncate(limit as usize);
     let data: Vec<Value> = entries.iter().map(request_json).collect();
     if as_table {
-        return Ok(csv::table(&COLUMNS, &data));
+        return Ok(csv::report(&COLUMNS, &data, records_wait));
     }
     let id_of = |entry: Option<&LedgerEntry>| entry.map(|entry| entry.request_id.clone());
     let list = json!({
@@ -81,6 +82,7 @@ pub(super) async fn list_requests(
         "first_id": id_of(entries.first()),
         "last_id": id_of(entries.last()),
         "has_more": has_more,
+        "records_waiting": records_wait,
         "data": data,
     });
     Ok(Json(list).into_response())

@@ -44,13 +44,21 @@ pub(super) async fn get_usage(
         "key" => UsageGroup::Key,
         _ => return Err(ApiError::parameter("group_by", "`group_by` must be one of day, model, provider, key")),
     };
+    let records_wait = app.store.records_wait();
     let rows = app.store.usage(caller.workspace_id, filter, group).await?;
     let data: Vec<Value> = rows.iter().map(usage_json).collect();
     if as_table {
-        return Ok(csv::table(&COLUMNS, &data));
+        return Ok(csv::report(&COLUMNS, &data, records_wait));
     }
     let total = usage_json(&rows.iter().fold(UsageRow::default(), add));
-    Ok(Json(json!({ "object": "usage", "group_by": group_by, "data": data, "total": total })).into_response())
+    let usage = json!({
+        "object": "usage",
+        "group_by": group_by,
+        "records_waiting": records_wait,
+        "data": data,
+        "total": total,
+    });
+    Ok(Json(usage).into_response())
 }
 
 fn add(sum: UsageRow, row: &UsageRow) -> UsageRow {

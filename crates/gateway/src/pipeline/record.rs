@@ -27,7 +27,7 @@ use tokenrouter_firewall::Tally;
 use tokenrouter_protocol::{FieldNames, Item, Object, ProviderError, Request, Response, new_ordered_id};
 use tokenrouter_providers::{AnswerChecks, Loss};
 use tokenrouter_routing::{LatencyView, Mode, Target};
-use tokenrouter_store::{Capture, ConversationTurn, LedgerEntry, Recording, StoredResponse};
+use tokenrouter_store::{Capture, ConversationTurn, LedgerEntry, RequestRecord, StoredResponse};
 use tokenrouter_upstream::Failure;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -324,17 +324,17 @@ impl Record {
     /// Writes the ledger entry and, if it is to be stored, the response. Comes back when both are
     /// durable.
     pub async fn settle(&mut self, outcome: Outcome, error: Option<&ApiError>, body: Option<Bytes>) -> ApiResult<()> {
-        self.count_hits().await;
         let entry = self.entry(outcome, error);
         let input = std::mem::take(&mut self.input);
         let capture = self.capture(body.clone());
-        let stored = body.filter(|_| self.store).map(|body| self.stored(body, input));
-        let turn = self.turn(outcome)?;
+        let response = body.filter(|_| self.store).map(|body| self.stored(body, input));
+        let (turn, firewall_hits) = (self.turn(outcome)?, self.firewall_hits());
         self.remember(outcome)?;
         self.settled = true;
         self.measure(&entry);
         self.count();
-        let recorded = self.app.store.record_captured(entry, stored, turn, capture).await;
+        let recorded =
+            self.app.store.record_request(RequestRecord { entry, response, turn, capture, firewall_hits }).await;
         // Whoever reads the last event may send the next request at once.
         self.lease = None;
         recorded.map_err(ApiError::from)
@@ -363,18 +363,9 @@ impl Record {
         Some(Capture { input, output: output.filter(|output| !output.is_empty()) })
     }
 
-    /// Adds to the counts of the rules that matched, shadow rules among them.
-    async fn count_hits(&self) {
-        let hits: Vec<(i64, u64)> =
-            self.tally.iter().map(|hit| (hit.rule_id, hit.matches)).filter(|(_, matches)| *matches > 0).collect();
-        // While the database cannot be written to, records are not to wait behind counts that fail.
-        if hits.is_empty() || self.app.store.recording() != Recording::Direct {
-            return;
-        }
-        if let Err(error) = self.app.store.count_firewall_hits(hits, now_ms()).await {
-            // The counts are for people to look at; the request is not to fail for them.
-            tracing::error!(%error, "matches of firewall rules could not be counted");
-        }
+    /// The rules that matched, shadow rules among them.
+    fn firewall_hits(&self) -> Vec<(i64, u64)> {
+        self.tally.iter().map(|hit| (hit.rule_id, hit.matches)).filter(|(_, matches)| *matches > 0).collect()
     }
 
     /// What goes into the conversation: all of the turn, or nothing if there was no answer.
@@ -450,8 +441,9 @@ impl Drop for Record {
             let entry = self.entry(Outcome::Cancelled, None);
             self.measure(&entry);
             // Queued here and now: whoever closes the store next finds it in the queue.
-            let capture = self.capture(None);
-            let recorded = self.app.store.record_captured(entry, None, None, capture);
+            let (capture, firewall_hits) = (self.capture(None), self.firewall_hits());
+            let record = RequestRecord { capture, firewall_hits, ..RequestRecord::of(entry) };
+            let recorded = self.app.store.record_request(record);
             if let Ok(runtime) = tokio::runtime::Handle::try_current() {
                 runtime.spawn(async move {
                     if let Err(error) = recorded.await {

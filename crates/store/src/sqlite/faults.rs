@@ -8,9 +8,8 @@ use tempfile::TempDir;
 
 use super::Database;
 use super::spool::Spool;
-use super::writer::RecordJob;
 use crate::error::{Result, StoreError};
-use crate::ledger::{LedgerEntry, StoredResponse};
+use crate::ledger::{LedgerEntry, RequestRecord, StoredResponse};
 use crate::url::DatabaseUrl;
 
 fn open(folder: &TempDir) -> Database {
@@ -79,8 +78,10 @@ async fn record_together(database: &Database, records: Vec<(LedgerEntry, Option<
         Ok(())
     });
     let queue = async {
-        let waiting: Vec<_> =
-            records.into_iter().map(|(entry, response)| database.record(entry, response, None)).collect();
+        let waiting: Vec<_> = records
+            .into_iter()
+            .map(|(entry, response)| database.record(RequestRecord { response, ..RequestRecord::of(entry) }))
+            .collect();
         release.send(()).unwrap();
         let mut outcomes = Vec::new();
         for record in waiting {
@@ -114,7 +115,7 @@ async fn a_full_disk_is_everyones_error_and_writing_goes_on_when_there_is_room()
         connection.pragma_update_and_check(None, "max_page_count", 1_000_000, |_| Ok(()))
     })
     .await;
-    let record = database.record(entry("after", String::new()), None, None);
+    let record = database.record(RequestRecord::of(entry("after", String::new())));
     assert_eq!(record.await, Ok(()));
     assert_eq!(entries(&database).await, 1);
 }
@@ -133,7 +134,7 @@ async fn a_database_that_stays_busy_is_unavailable_until_it_is_free() {
     // Reading is not writing.
     assert_eq!(entries(&database).await, 0);
     other.execute_batch("ROLLBACK").unwrap();
-    let record = database.record(entry("after", String::new()), None, None);
+    let record = database.record(RequestRecord::of(entry("after", String::new())));
     assert_eq!(record.await, Ok(()));
 }
 
@@ -162,7 +163,7 @@ async fn a_job_that_panics_is_an_error_and_the_writer_goes_on() {
     let database = open(&folder);
     let panicked = database.write::<(), _>(|_| panic!("on purpose")).await;
     assert!(matches!(panicked, Err(StoreError::Unavailable { .. })));
-    let record = database.record(entry("after", String::new()), None, None);
+    let record = database.record(RequestRecord::of(entry("after", String::new())));
     assert_eq!(record.await, Ok(()));
 }
 
@@ -187,13 +188,13 @@ async fn what_could_not_be_brought_in_at_the_start_is_brought_in_later() {
     open(&folder).close().await;
     let path = folder.path().join("tr.db");
     let mut other = Spool::new(&path, 1 << 20, Arc::default());
-    let job = RecordJob { entry: entry("left", String::new()), response: None, turn: None, capture: None };
+    let job = RequestRecord::of(entry("left", String::new()));
     other.append(std::iter::once(&job)).unwrap();
     let database = Database::open(DatabaseUrl::SqliteFile(path), 1 << 20).unwrap();
     assert!(database.spool().is_left() && !database.spool().is_active());
     assert!(database.recover().await.is_err());
     // New ones are not held up by it.
-    assert_eq!(database.record(entry("new", String::new()), None, None).await, Ok(()));
+    assert_eq!(database.record(RequestRecord::of(entry("new", String::new()))).await, Ok(()));
     assert_eq!(entries(&database).await, 1);
     drop(other);
     assert_eq!(database.recover().await, Ok(1));
@@ -235,11 +236,11 @@ async fn sums_that_are_too_large_for_the_database_are_no_error() {
         ..entry(id, String::new())
     };
     for (id, tokens, cost) in [("a", 3 << 40, 7), ("b", (1 << 31) + 1, 0)] {
-        assert_eq!(database.record(spent(id, tokens, cost), None, None).await, Ok(()));
+        assert_eq!(database.record(RequestRecord::of(spent(id, tokens, cost))).await, Ok(()));
     }
     assert_eq!(sums().await, ((3 << 40) + (1 << 31) + 1, 7));
     for id in ["c", "d"] {
-        assert_eq!(database.record(spent(id, u64::MAX, 1 << 62), None, None).await, Ok(()));
+        assert_eq!(database.record(RequestRecord::of(spent(id, u64::MAX, 1 << 62))).await, Ok(()));
     }
     let most = i64::MAX.unsigned_abs();
     assert_eq!(sums().await, (most, most));

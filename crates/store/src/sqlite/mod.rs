@@ -37,11 +37,9 @@ use self::checkpointer::Checkpointer;
 use self::readers::Readers;
 use self::spool::Spool;
 pub(crate) use self::spool::SpoolState;
-use self::writer::{RecordJob, Writer};
-use crate::captures::Capture;
-use crate::conversations::ConversationTurn;
+use self::writer::Writer;
 use crate::error::{Result, StoreError};
-use crate::ledger::{LedgerEntry, StoredResponse};
+use crate::ledger::RequestRecord;
 use crate::url::DatabaseUrl;
 
 /// An open database.
@@ -134,24 +132,8 @@ impl Database {
 
     /// Queues a record; the future resolves when it is durable. The record is written even if the
     /// future is dropped.
-    pub(crate) fn record(
-        &self,
-        entry: LedgerEntry,
-        response: Option<StoredResponse>,
-        turn: Option<ConversationTurn>,
-    ) -> impl Future<Output = Result<()>> + Send + use<> {
-        self.record_captured(entry, response, turn, None)
-    }
-
-    /// The same with the prompt and the answer, for a workspace that captures.
-    pub(crate) fn record_captured(
-        &self,
-        entry: LedgerEntry,
-        response: Option<StoredResponse>,
-        turn: Option<ConversationTurn>,
-        capture: Option<Capture>,
-    ) -> impl Future<Output = Result<()>> + Send + use<> {
-        self.writer.record(RecordJob { entry, response, turn, capture })
+    pub(crate) fn record(&self, record: RequestRecord) -> impl Future<Output = Result<()>> + Send + use<> {
+        self.writer.record(record)
     }
 
     /// Writes what is queued, brings the WAL home and closes.

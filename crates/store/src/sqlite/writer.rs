@@ -23,11 +23,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use super::checkpointer::Checkpointer;
 use super::gather::Gather;
 use super::spool::Spool;
-use super::{captures, connection, conversations, ledger, responses};
-use crate::captures::Capture;
-use crate::conversations::ConversationTurn;
+use super::{captures, connection, conversations, firewall_rules, ledger, responses};
 use crate::error::{Result, StoreError};
-use crate::ledger::{LedgerEntry, StoredResponse};
+use crate::ledger::RequestRecord;
 
 /// The queue holds this many units; a record takes one, and one more for each [`UNIT_BYTES`] of it.
 /// So it is bounded in records and in bytes.
@@ -38,28 +36,15 @@ const UNIT_BYTES: usize = 1024;
 const BATCH_RECORDS: usize = 512;
 const BATCH_UNITS: usize = 8_192;
 
-/// What one request leaves behind: all or nothing of it is written.
-pub(super) struct RecordJob {
-    pub entry: LedgerEntry,
-    pub response: Option<StoredResponse>,
-    pub turn: Option<ConversationTurn>,
-    pub capture: Option<Capture>,
-}
-
-impl RecordJob {
-    fn units(&self) -> u32 {
-        let response = self.response.as_ref().map_or(0, StoredResponse::weight);
-        let turn = self.turn.as_ref().map_or(0, ConversationTurn::weight);
-        let capture = self.capture.as_ref().map_or(0, Capture::weight);
-        let units = 1 + (self.entry.weight() + response + turn + capture) / UNIT_BYTES;
-        // A record heavier than the whole queue is let in alone.
-        u32::try_from(units).unwrap_or(u32::MAX).min(QUEUE_UNITS)
-    }
+fn units(record: &RequestRecord) -> u32 {
+    let units = 1 + record.weight() / UNIT_BYTES;
+    // A record heavier than the whole queue is let in alone.
+    u32::try_from(units).unwrap_or(u32::MAX).min(QUEUE_UNITS)
 }
 
 /// A record in the queue, and who waits for it.
 struct Queued {
-    job: RecordJob,
+    job: RequestRecord,
     done: oneshot::Sender<Result<()>>,
     /// Given back when the record has left the queue, however it left.
     permit: OwnedSemaphorePermit,
@@ -97,9 +82,9 @@ impl Writer {
     }
 
     /// Queues a record now, or, when the queue is full, as soon as there is room.
-    pub(super) fn record(&self, job: RecordJob) -> impl Future<Output = Result<()>> + Send + use<> {
+    pub(super) fn record(&self, job: RequestRecord) -> impl Future<Output = Result<()>> + Send + use<> {
         let (done, outcome) = oneshot::channel();
-        let units = job.units();
+        let units = units(&job);
         match Arc::clone(&self.room).try_acquire_many_owned(units) {
             Ok(permit) => enqueue(&self.queue, job, done, permit),
             // A task of its own, so that the record is written though its caller goes away.
@@ -150,7 +135,7 @@ impl Writer {
 
 fn enqueue(
     queue: &UnboundedSender<Job>,
-    job: RecordJob,
+    job: RequestRecord,
     done: oneshot::Sender<Result<()>>,
     permit: OwnedSemaphorePermit,
 ) {
@@ -323,7 +308,7 @@ impl Batch {
     }
 
     /// Tells each who waits what became of its record.
-    fn finish(self, mut outcome: impl FnMut(&RecordJob) -> Result<()>) -> Option<Job> {
+    fn finish(self, mut outcome: impl FnMut(&RequestRecord) -> Result<()>) -> Option<Job> {
         for Queued { job, done, permit } in self.records {
             let outcome = outcome(&job);
             drop(permit);
@@ -352,6 +337,7 @@ fn insert_batch(connection: &mut Connection, jobs: &mut UnboundedReceiver<Job>, 
             if let Some(capture) = &queued.job.capture {
                 captures::insert(&transaction, &queued.job.entry, capture)?;
             }
+            count_hits(&transaction, &queued.job)?;
             written += 1;
             if written == batch.records.len() {
                 batch.take_next(jobs);
@@ -362,7 +348,7 @@ fn insert_batch(connection: &mut Connection, jobs: &mut UnboundedReceiver<Job>, 
     Ok(())
 }
 
-fn insert_one(connection: &mut Connection, job: &RecordJob) -> Result<()> {
+fn insert_one(connection: &mut Connection, job: &RequestRecord) -> Result<()> {
     let transaction = begin(connection)?;
     insert(&transaction, job)?;
     transaction.commit()?;
@@ -370,7 +356,7 @@ fn insert_one(connection: &mut Connection, job: &RecordJob) -> Result<()> {
 }
 
 /// Within a transaction.
-pub(super) fn insert(connection: &Connection, job: &RecordJob) -> Result<()> {
+pub(super) fn insert(connection: &Connection, job: &RequestRecord) -> Result<()> {
     ledger::Inserter::prepare(connection)?.insert(&job.entry)?;
     if let Some(response) = &job.response {
         responses::Inserter::prepare(connection)?.insert(response)?;
@@ -381,5 +367,10 @@ pub(super) fn insert(connection: &Connection, job: &RecordJob) -> Result<()> {
     if let Some(capture) = &job.capture {
         captures::insert(connection, &job.entry, capture)?;
     }
-    Ok(())
+    count_hits(connection, job)
+}
+
+fn count_hits(connection: &Connection, job: &RequestRecord) -> Result<()> {
+    let ended_at_ms = job.entry.created_at_ms.saturating_add(job.entry.latency_ms);
+    Ok(firewall_rules::count_hits(connection, &job.firewall_hits, ended_at_ms)?)
 }

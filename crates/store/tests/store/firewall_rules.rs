@@ -1,8 +1,8 @@
 //! Firewall rules.
 
-use tokenrouter_store::{FirewallRulePatch, NewFirewallRule};
+use tokenrouter_store::{FirewallRulePatch, LedgerEntry, NewFirewallRule, RequestRecord};
 
-use crate::TestStore;
+use crate::{TestStore, entry};
 
 fn rule(name: &str, priority: i32) -> NewFirewallRule {
     NewFirewallRule {
@@ -99,11 +99,16 @@ async fn matches_are_counted_apart_from_the_rule_and_go_with_it() {
     let made = store.create_firewall_rule(ws.workspace_id, ws.user_id, rule("one", 1), 10).await.unwrap();
     assert_eq!((made.hits, made.last_hit_at_ms), (0, None));
     let version = store.config_version().await.unwrap();
-    store.count_firewall_hits(vec![(made.id, 2), (made.id + 1, 5)], 20).await.unwrap();
-    store.count_firewall_hits(vec![(made.id, 3)], 15).await.unwrap();
+    let count = async |request: &str, ended_at_ms, firewall_hits: &[(i64, u64)]| {
+        let entry = LedgerEntry { latency_ms: 0, ..entry(ws, request, ended_at_ms) };
+        let record = RequestRecord { firewall_hits: firewall_hits.to_vec(), ..RequestRecord::of(entry) };
+        store.record_request(record).await.unwrap();
+    };
+    count("one", 20, &[(made.id, 2), (made.id + 1, 5)]).await;
+    count("two", 15, &[(made.id, 3)]).await;
     assert_eq!(store.config_version().await.unwrap(), version, "rules are not loaded anew for a count");
     let counted = store.get_firewall_rule(ws.workspace_id, made.id).await.unwrap().unwrap();
     assert_eq!((counted.hits, counted.last_hit_at_ms, counted.updated_at_ms), (5, Some(20), 10));
     assert!(store.delete_firewall_rule(ws.workspace_id, made.id).await.unwrap());
-    store.count_firewall_hits(vec![(made.id, 1)], 30).await.unwrap();
+    count("three", 30, &[(made.id, 1)]).await;
 }

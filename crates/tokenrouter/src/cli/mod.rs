@@ -188,6 +188,13 @@ async fn open_store(settings: &Settings) -> Result<tokenrouter_store::Store, Fai
     tokenrouter_store::Store::open_with_spool(&url, settings.spool_bytes).await.map_err(Failure::of)
 }
 
+/// For what reads the request log.
+fn tell_of_waiting_records(store: &tokenrouter_store::Store) {
+    if store.records_wait() {
+        tell!("warning: what was recorded of late waits in the spool until the database can be written to");
+    }
+}
+
 async fn find_workspace(store: &tokenrouter_store::Store, name: &str) -> Result<i64, Failure> {
     let found = store.find_workspace(name).await.map_err(Failure::of)?;
     found.map(|w| w.workspace_id).ok_or_else(|| Failure::Other(format!("there is no workspace `{name}`")))

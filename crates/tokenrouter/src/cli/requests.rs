@@ -1,7 +1,7 @@
 //! `tokenrouter requests list|show|tail`.
 
 use super::output::{self, tell};
-use super::{Failure, SettingsArgs, find_workspace, open_store, table};
+use super::{Failure, SettingsArgs, find_workspace, open_store, table, tell_of_waiting_records};
 use clap::Subcommand;
 use serde_json::Value;
 use std::time::Duration;
@@ -118,6 +118,7 @@ pub(super) async fn run(command: RequestsCommand) -> Result<(), Failure> {
     match command {
         RequestsCommand::List { settings, filter, workspace, limit, after, json } => {
             let store = open_store(&settings.load(None)?).await?;
+            tell_of_waiting_records(&store);
             let id = find_workspace(&store, &workspace).await?;
             let found = store.find_requests(id, filter.filter(), limit, after.as_deref()).await.map_err(Failure::of)?;
             let entries =
@@ -126,6 +127,7 @@ pub(super) async fn run(command: RequestsCommand) -> Result<(), Failure> {
         }
         RequestsCommand::Show { settings, workspace, id } => {
             let store = open_store(&settings.load(None)?).await?;
+            tell_of_waiting_records(&store);
             let workspace_id = find_workspace(&store, &workspace).await?;
             let found = if id.starts_with("resp_") {
                 store.get_request_of_response(workspace_id, &id).await
@@ -141,6 +143,7 @@ pub(super) async fn run(command: RequestsCommand) -> Result<(), Failure> {
         }
         RequestsCommand::Tail { settings, workspace, json } => {
             let store = open_store(&settings.load(None)?).await?;
+            tell_of_waiting_records(&store);
             let id = find_workspace(&store, &workspace).await?;
             let mut last = store.last_record().await.map_err(Failure::of)?;
             tell!("waiting for requests of workspace {workspace}");

@@ -1,7 +1,7 @@
 //! `tokenrouter usage`.
 
 use super::requests::FilterArgs;
-use super::{Failure, SettingsArgs, find_workspace, open_store, output, table};
+use super::{Failure, SettingsArgs, find_workspace, open_store, output, table, tell_of_waiting_records};
 use clap::ValueEnum;
 use tokenrouter_gateway::report::usage_json;
 use tokenrouter_store::UsageGroup;
@@ -42,6 +42,7 @@ const COLUMNS: [(&str, &str); 7] = [
 
 pub(super) async fn run(args: UsageArgs) -> Result<(), Failure> {
     let store = open_store(&args.settings.load(None)?).await?;
+    tell_of_waiting_records(&store);
     let id = find_workspace(&store, &args.workspace).await?;
     let group = match args.by {
         By::Day => UsageGroup::Day,
