@@ -293,9 +293,17 @@ def test_what_a_killed_gateway_left_is_failed_at_the_next_start(start_gateway: C
         check_envelope(final["error"])
         assert get(api, done["id"]) == done
         assert api.post(f"/v1/responses/{left['id']}/cancel").json() == final
+        [entry] = [entry for entry in api.get("/v1/requests").json()["data"] if entry["response_id"] == left["id"]]
+        used = api.get("/v1/workspace").json()["data"]["this_month"]
+        sums = api.get("/v1/usage").json()["total"]
     (row,) = ledger(second.database, left["id"])
     (other,) = ledger(second.database, done["id"])
     assert row[:3] == ("failed", 503, "service_unavailable") and row[4] == other[4]
+    # What it used is gone with the gateway: it is what was expected, and counts as what was reserved.
+    assert entry["usage_estimated"] and entry["provider"] and entry["model"] == left["model"]
+    assert entry["input_tokens"] > 0 and entry["output_tokens"] > 0 and entry["cost_nano_usd"] > 0
+    assert used["used_tokens"] > sums["input_tokens"] + sums["output_tokens"]
+    assert used["used_usd"] > sums["cost_usd"] and used["reserved_tokens"] == 0
 
 
 def test_a_stop_waits_for_the_background(slow: tuple[gp.Gateway, httpx.Client, gp.Simulator]) -> None:

@@ -270,6 +270,57 @@ def test_workspaces_together_have_a_budget_for_further_attempts_too(
     simulator.process.kill()
 
 
+TOLD = {"input_tokens": 1000, "output_tokens": 1}
+
+
+def failing_plainly() -> dict[str, Any]:
+    usage = {"input_tokens": 1000, "output_tokens": 200, "total_tokens": 1200}
+    error = {"code": "server_error", "message": "The model failed."}
+    failed = {"id": "resp_1", "object": "response", "status": "failed", "model": "gpt-4o", "output": []}
+    return {"provider": "openai", "body": json.dumps(failed | {"usage": usage, "error": error})}
+
+
+def failing_in_a_stream() -> dict[str, Any]:
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [], "usage": TOLD}
+    overloaded = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+    events = [{"type": "message_start", "message": message}, overloaded]
+    return {
+        "provider": "anthropic",
+        "body": "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events),
+    }
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_was_told_before_a_failure_is_paid_for(start: Start, stream: bool) -> None:
+    client, simulator = start()
+    fault = failing_in_a_stream() if stream else failing_plainly()
+    model = "anthropic/claude-sonnet-4-5" if stream else "openai/gpt-4o"
+    assert make_rule(client, set_model=model, fallbacks=["mistral/mistral-large-latest"]).status_code == 201
+    simulator.fault(count=1, status=200, **fault)
+    answer = ask(client, "auto", stream=stream)
+    assert answer.status_code == 200 and calls(simulator)[-1] == "mistral", answer.text
+    [entry] = client.get("/v1/requests").json()["data"]
+    decision = client.get(f"/v1/requests/{entry['id']}").json()["decision"]
+    [lost, last] = decision["attempts"]
+    written = 1 if stream else 200
+    assert (lost["usage"]["input_tokens"], lost["usage"]["output_tokens"]) == (1000, written)
+    assert lost["cost_usd"] > 0 and "usage" not in last
+    # The answer's own usage is the answer's; the log has both, of which the first may be of a beginning.
+    assert entry["input_tokens"] > 1000 and entry["output_tokens"] > written
+    assert entry["usage_estimated"] == stream
+    assert entry["cost_usd"] > lost["cost_usd"]
+    if not stream:
+        body = answer.json()
+        assert body["usage"]["input_tokens"] == entry["input_tokens"] - 1000
+        assert body["tokenrouter"]["cost_usd"] == pytest.approx(entry["cost_usd"])
+    # Where nobody answers it is paid for too.
+    simulator.fault(count=1, status=200, **fault)
+    simulator.fault(provider="mistral", count=1, status=500)
+    assert ask(client, "auto", stream=stream).status_code >= 500
+    failed = client.get("/v1/requests").json()["data"][0]
+    assert (failed["outcome"], failed["input_tokens"], failed["cost_usd"]) == ("failed", 1000, lost["cost_usd"])
+
+
 def test_the_callers_own_limit_counts_and_harms_nobody(start: Start) -> None:
     client, simulator = start()
     simulator.fault(count=None, delay_ms=1000)

@@ -34,7 +34,9 @@ class Warning_(Model):
 
 
 class Attempt(Model):
-    """`provider_key_id`: the workspace's own key that it was made with."""
+    """`provider_key_id`: the workspace's own key that it was made with. `usage` and `cost_usd`: of one that failed, what it
+    told that it had used, and what that costs, if the price is known.
+    """
 
     provider: str | None = None
     model: str | None = None
@@ -42,6 +44,8 @@ class Attempt(Model):
     reason: str | None = None
     provider_key_id: int | None = None
     latency_ms: float | None = None
+    usage: Usage | None = None
+    cost_usd: float | None = None
 
 
 class FirewallHit(Model):
@@ -264,10 +268,6 @@ class CaptureSettings(Model):
     days: int | None = None
 
 
-class UsageRow(Model):
-    """What the requests of a group (a day, a model, a provider, a key) come to; of `total`, `group` is None."""
-
-    group: str | int | None = None
 class WorkspaceMonth(Model):
     """What the workspace's keys have used since the month began, in UTC, and what requests under way hold reserved."""
 
@@ -291,6 +291,10 @@ class Workspace(Model):
     this_month: WorkspaceMonth = Field(default_factory=WorkspaceMonth)
 
 
+class UsageRow(Model):
+    """What the requests of a group (a day, a model, a provider, a key) come to; of `total`, `group` is None."""
+
+    group: str | int | None = None
     requests: int = 0
     answered_requests: int = 0
     input_tokens: int = 0
@@ -304,32 +308,32 @@ class Workspace(Model):
 
 
 class UsageReport(Model):
+    """`records_waiting`: requests of late are not counted yet, since the gateway's database cannot be written to."""
+
     group_by: str
+    records_waiting: bool = False
     data: list[UsageRow]
     total: UsageRow
 
-    """`records_waiting`: requests of late are not counted yet, since the gateway's database cannot be written to."""
 
-
-    records_waiting: bool = False
 class DataObject(Model, Generic[T]):
     data: T
 
 
 class DataList(Model, Generic[T]):
+    """`records_waiting`, of `requests.list`: requests of late are missing, since the gateway's database cannot be written
+    to."""
+
     data: list[T]
     object: str | None = None
     has_more: bool | None = None
     first_id: str | None = None
-    """`records_waiting`, of `requests.list`: requests of late are missing, since the gateway's database cannot be written
-    to."""
-
     last_id: str | None = None
+    records_waiting: bool | None = None
 
 
 class Deleted(Model):
     success: bool | None = None
-    records_waiting: bool | None = None
     deleted: bool | None = None
     id: str | int | None = None
 

@@ -8,8 +8,9 @@ use crate::http::{Idempotency, InFlight, Sessions};
 use crate::learned::LearnedBook;
 use crate::limits::Limits as KeyLimits;
 use crate::metrics::Metrics;
-use crate::pipeline::background::{self, Background, Stop};
+use crate::pipeline::background::{Background, Stop};
 use crate::pipeline::conversation::Conversations;
+use crate::pipeline::left;
 use crate::pipeline::recent::RecentTurns;
 use crate::snapshot::{Snapshot, SnapshotCell};
 use crate::vault::{MasterKey, Vault};
@@ -188,7 +189,7 @@ impl App {
     /// end of what looks undone.
     pub(crate) async fn end_abandoned(&self) -> Result<(), tokenrouter_store::StoreError> {
         if self.has_abandoned.load(Ordering::Acquire) && !self.store.has_left_records() {
-            background::fail_abandoned(&self.store, self.started_ms).await?;
+            left::fail_abandoned(&self.store, &self.limits, self.started_ms).await?;
             self.has_abandoned.store(false, Ordering::Release);
         }
         Ok(())

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::captures::Capture;
 use crate::conversations::{ConversationItem, ConversationRow, ConversationTurn, ItemPage};
 use crate::error::{Result, StoreError};
@@ -89,14 +91,14 @@ impl Store {
         self.database.spool().is_left()
     }
 
-    /// What is not in the database may be in the spool: while records go there, nobody is told that it does not exist.
-    /// To be asked before the database is: what is brought in between is in neither for who asks behind it.
     /// Whether the database may lack what was recorded of late: it waits in the spool.
     #[must_use]
     pub fn records_wait(&self) -> bool {
         self.recording() != Recording::Direct || self.has_left_records()
     }
 
+    /// What is not in the database may be in the spool: while records go there, nobody is told that it does not exist.
+    /// To be asked before the database is: what is brought in between is in neither for who asks behind it.
     fn not_in_spool(&self) -> Result<()> {
         if !self.records_wait() {
             return Ok(());
@@ -398,15 +400,21 @@ impl Store {
         self.database.write(move |db| Ok(captures::expire(db, now_ms)?)).await
     }
 
-    /// Stores a response that is not finished, or how far it is by now. [`Store::record`] with the same id
-    /// finishes it; one that is finished stays as it is.
-    pub async fn put_unfinished_response(&self, key_id: i64, response: StoredResponse) -> Result<()> {
-        self.database.write(move |db| Ok(responses::put_unfinished(db, key_id, &response)?)).await
+    /// Stores a response that is not finished, and the entry that the ledger is to get if nobody finishes it.
+    /// [`Store::record`] with the same id finishes it. One that is there already is a [`StoreError::Conflict`].
+    pub async fn put_unfinished_response(&self, if_left: LedgerEntry, response: StoredResponse) -> Result<()> {
+        self.database.write(move |db| Ok(responses::put_unfinished(db, &if_left, &response)?)).await
     }
 
-    /// The responses of all workspaces that are not finished, oldest first, each with the key that asked
-    /// for it.
-    pub async fn unfinished_responses(&self) -> Result<Vec<(i64, StoredResponse)>> {
+    /// How far a response is by now; one that is finished stays as it is.
+    pub async fn update_unfinished_response(&self, workspace_id: i64, id: &str, body: Bytes) -> Result<()> {
+        let id = id.to_owned();
+        self.database.write(move |db| Ok(responses::update_unfinished(db, workspace_id, &id, &body)?)).await
+    }
+
+    /// The responses of all workspaces that are not finished, oldest first, each with what the ledger is to say of
+    /// it if nobody finishes it.
+    pub async fn unfinished_responses(&self) -> Result<Vec<(LedgerEntry, StoredResponse)>> {
         self.database.read(|db| responses::unfinished(db)).await
     }
 

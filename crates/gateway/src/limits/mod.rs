@@ -26,6 +26,11 @@ pub(crate) struct Amount {
 }
 
 impl Amount {
+    pub fn and(mut self, other: Self) -> Self {
+        self.add(other);
+        self
+    }
+
     fn add(&mut self, other: Self) {
         self.tokens = self.tokens.saturating_add(other.tokens);
         self.cost_nano_usd = self.cost_nano_usd.saturating_add(other.cost_nano_usd);
@@ -96,6 +101,14 @@ impl Limits {
         let mut inner = self.inner(now_ms());
         let meter = inner.meter(holder);
         (meter.used, meter.reserved)
+    }
+
+    /// Counts what was used, since this moment of its arrival, by a request that was not admitted here.
+    pub fn charge(&self, holders: &[Holder], used: Amount, created_at_ms: i64) {
+        let mut inner = self.inner(now_ms());
+        if created_at_ms >= inner.month.from_ms {
+            holders.iter().for_each(|holder| inner.meter(*holder).used.add(used));
+        }
     }
 
     /// As of this moment.

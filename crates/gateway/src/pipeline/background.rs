@@ -5,26 +5,24 @@
 //! its own, as a stream whoever listens: its events are kept in memory while it runs and a while after,
 //! so that a stream can be taken up again where it broke off. **However it ends, the store is told:**
 //! finished, cancelled, or failed because the gateway stopped; what a gateway that died has left is
-//! marked as failed when the next one starts ([`fail_abandoned`]).
+//! marked as failed when the next one starts ([`super::left`]).
 
 use super::dispatch::{self, Answered};
+use super::left;
 use super::plan::Plan;
 use super::record::{Outcome, Record};
 use super::screen::ResponseScreen;
 use super::stream::{self, EventCodec, Over, ResponseStream, Start};
 use super::{Delivery, DeliveryBody};
 use crate::app::App;
-use crate::clock::now_ms;
 use crate::error::{ApiError, ApiResult, Code};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokenrouter_protocol::{Assembler, Ending, Request, ResponseEvent, ResponseStatus};
-use tokenrouter_store::{LedgerEntry, Store, StoreError, StoredResponse};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// How long the events of a finished response can still be had from where they broke off.
@@ -270,7 +268,8 @@ pub(super) async fn start(
         response.model = target.name.to_string();
     }
     response.status = ResponseStatus::Queued;
-    let body = match record.store_unfinished(&response).await {
+    let if_left = left::entry(&record, &prepared);
+    let body = match record.store_queued(&response, if_left).await {
         Ok(body) => body,
         Err(error) => return Err((record, error)),
     };
@@ -309,7 +308,7 @@ async fn work(
     let app = Arc::clone(&record.app);
     let mut signal = Some(signal);
     assembler.response_mut().status = ResponseStatus::InProgress;
-    if let Err(error) = record.store_unfinished(assembler.response()).await {
+    if let Err(error) = record.store_in_progress(assembler.response()).await {
         // It goes on: what counts is that its end is recorded.
         tracing::warn!(code = ?error.code, "a response in the background could not be marked as in progress");
     }
@@ -339,59 +338,4 @@ async fn work(
     let mut events = Vec::new();
     assembler.begin(&mut events);
     stream::finish(&mut record, &mut assembler, &mut codec, events, over, &mut Vec::new()).await;
-}
-
-/// Marks what a gateway that died has left as failed, and enters it in the ledger: what was begun before `before_ms`.
-pub(crate) async fn fail_abandoned(store: &Store, before_ms: i64) -> Result<(), StoreError> {
-    let mut left = store.unfinished_responses().await?;
-    left.retain(|(_, response)| response.created_at_ms < before_ms);
-    if !left.is_empty() {
-        tracing::warn!(responses = left.len(), "responses in the background were left by a gateway that died");
-    }
-    for (key_id, stored) in left {
-        let (entry, response) = failed(key_id, stored)?;
-        store.record(entry, Some(response)).await?;
-    }
-    Ok(())
-}
-
-fn failed(key_id: i64, mut stored: StoredResponse) -> Result<(LedgerEntry, StoredResponse), StoreError> {
-    let corrupt = |error: serde_json::Error| StoreError::Corrupt { reason: format!("a stored response: {error}") };
-    let mut body: Value = serde_json::from_slice(&stored.body).map_err(corrupt)?;
-    let told = body["tokenrouter"].clone();
-    let word = |name: &str| told[name].as_str().filter(|word| !word.is_empty()).map(str::to_owned);
-    let request_id = word("request_id").unwrap_or_else(|| stored.id.clone());
-    let error = abandoned().with_request_id(&request_id);
-    body["status"] = json!("failed");
-    body["error"] = serde_json::to_value(error.body()).map_err(corrupt)?;
-    stored.body = serde_json::to_vec(&body).map_err(corrupt)?.into();
-    let entry = LedgerEntry {
-        request_id,
-        workspace_id: stored.workspace_id,
-        key_id,
-        response_id: Some(stored.id.clone()),
-        created_at_ms: stored.created_at_ms,
-        latency_ms: now_ms().saturating_sub(stored.created_at_ms).max(0),
-        provider: word("provider"),
-        model: word("model"),
-        requested_model: None,
-        mode: word("mode").unwrap_or_default(),
-        task: word("task"),
-        stream: false,
-        outcome: "failed".to_owned(),
-        http_status: error.status(),
-        error_code: Some(error.code.row().code.to_owned()),
-        input_tokens: 0,
-        cached_input_tokens: 0,
-        cache_write_tokens: 0,
-        output_tokens: 0,
-        reasoning_tokens: 0,
-        cost_nano_usd: None,
-        // Whether it was sent, and what of it was used, went with the gateway.
-        usage_is_estimate: false,
-        charged_tokens: 0,
-        charged_nano_usd: 0,
-        decision_json: told.to_string(),
-    };
-    Ok((entry, stored))
 }

@@ -83,6 +83,10 @@ impl Considered {
         }
     }
 
+    pub fn expected_output_tokens(&self) -> u64 {
+        self.expected_output_tokens
+    }
+
     /// What the ledger keeps of it, of a request that was answered by this target, if by any.
     pub fn kept(&self, provider: &str, name: &str) -> impl Serialize {
         let candidates = self.candidates.iter().enumerate();

@@ -6,8 +6,8 @@
 use super::field::Field;
 use super::plan::Plan;
 use super::record::Record;
-use super::spending::{Sale, estimate};
-use super::told::Attempt;
+use super::spending::{Sale, Spending, estimate};
+use super::told::{Attempt, usd};
 use crate::accounts::{Account, Accounts};
 use crate::app::App;
 use crate::error::{ApiError, ApiResult, Code};
@@ -91,8 +91,13 @@ pub(super) async fn dispatch(app: &App, plan: &Plan, request: &Request, record: 
         record.asks(target, sale, request);
         let started = Instant::now();
         let mut health = app.health.ask(Arc::clone(&account.scope), Arc::clone(&target.name), started);
-        let result = before(record.deadline, attempt(app, &account, &encoded, request.stream)).await;
+        let sent = Sent { account: &account, encoded: &encoded, stream: request.stream };
+        let result = before(record.deadline, sent.attempt(app, &mut record.spending)).await;
         let took = started.elapsed();
+        let lost = match &result {
+            Err(failure) if failure.error.kind != OUT_OF_TIME => record.spending.failed(!request.stream),
+            _ => None,
+        };
         let outcome = result.as_ref().map_or_else(|failure| failure.class.outcome(), |_| "ok");
         record.told.attempts.push(Attempt {
             provider: target.provider.to_string(),
@@ -101,6 +106,8 @@ pub(super) async fn dispatch(app: &App, plan: &Plan, request: &Request, record: 
             reason: None,
             provider_key_id: account.key_id,
             latency_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            usage: lost.map(|lost| lost.usage),
+            cost_usd: lost.and_then(|lost| lost.cost_nano_usd()).map(usd),
         });
         let ended = match &result {
             Ok(Attempted::Plain(_)) => Some(None),
@@ -146,7 +153,6 @@ pub(super) async fn dispatch(app: &App, plan: &Plan, request: &Request, record: 
                     // The caller's impatience says nothing of the target.
                     break;
                 }
-                record.spending.failed();
                 health.failed(&failure, Instant::now());
                 if !failure.class.try_next() {
                     break;
@@ -197,6 +203,8 @@ fn tell_ejected(record: &mut Record, target: &Target, ejection: Ejection) {
         reason: Some(reason.as_str()),
         provider_key_id: None,
         latency_ms: 0,
+        usage: None,
+        cost_usd: None,
     });
 }
 
@@ -319,43 +327,54 @@ fn encode(account: &Account, target: &Target, request: &Request) -> ApiResult<Ki
     Ok((kind, encoded))
 }
 
-async fn attempt(
-    app: &App,
-    account: &Account,
-    (kind, encoded): &KindAndBody,
+/// A request on its way to one target.
+struct Sent<'a> {
+    account: &'a Account,
+    encoded: &'a KindAndBody,
     stream: bool,
-) -> Result<Attempted, Failure> {
-    let kind = *kind;
-    let body = encoded.body.clone();
-    let answer = app.client.post(kind, &account.endpoint, &encoded.path, &encoded.headers, body).await?;
-    if !stream {
-        let bytes = answer.bytes().await?;
-        let events = providers::decode_response(kind, &bytes, &encoded.translation).map_err(garbage)?;
-        // Whatever it holds, nothing of it has gone to the caller.
-        return match reported(account, &events) {
-            Some(failure) => Err(failure),
-            None if events.iter().any(|event| matches!(event, ModelEvent::Finished(_))) => Ok(Attempted::Plain(events)),
-            None => Err(garbage(DecodeError::Truncated)),
-        };
-    }
-    let mut events = answer.events();
-    let mut decoder = StreamDecoder::new(kind, encoded.translation.clone());
-    let mut first = Vec::new();
-    loop {
-        match events.next().await? {
-            Some(event) => decoder.event(&event.name, &event.data, &mut first).map_err(garbage)?,
-            None => {
-                decoder.end(&mut first).map_err(garbage)?;
+}
+
+impl Sent<'_> {
+    /// `spending` hears what the target has used, whether or not it fails then.
+    async fn attempt(&self, app: &App, spending: &mut Spending) -> Result<Attempted, Failure> {
+        let Self { account, encoded: (kind, encoded), stream } = *self;
+        let kind = *kind;
+        let body = encoded.body.clone();
+        let answer = app.client.post(kind, &account.endpoint, &encoded.path, &encoded.headers, body).await?;
+        if !stream {
+            let bytes = answer.bytes().await?;
+            let events = providers::decode_response(kind, &bytes, &encoded.translation).map_err(garbage)?;
+            spending.hears(&events);
+            // Whatever it holds, nothing of it has gone to the caller.
+            return match reported(account, &events) {
+                Some(failure) => Err(failure),
+                None if events.iter().any(|event| matches!(event, ModelEvent::Finished(_))) => {
+                    Ok(Attempted::Plain(events))
+                }
+                None => Err(garbage(DecodeError::Truncated)),
+            };
+        }
+        let mut events = answer.events();
+        let mut decoder = StreamDecoder::new(kind, encoded.translation.clone());
+        let mut first = Vec::new();
+        loop {
+            let event = events.next().await?;
+            let has_ended = event.is_none();
+            let decoded = match event {
+                Some(event) => decoder.event(&event.name, &event.data, &mut first),
+                None => decoder.end(&mut first),
+            };
+            spending.hears(&first);
+            decoded.map_err(garbage)?;
+            let says_something = |event| !matches!(event, &ModelEvent::Started { .. } | &ModelEvent::Usage(_));
+            if has_ended || first.iter().any(says_something) {
                 break;
             }
         }
-        if first.iter().any(|event| !matches!(event, ModelEvent::Started { .. } | ModelEvent::Usage(_))) {
-            break;
+        match reported(account, &first) {
+            Some(failure) => Err(failure),
+            None => Ok(Attempted::Stream(first, Box::new(events), Box::new(decoder))),
         }
-    }
-    match reported(account, &first) {
-        Some(failure) => Err(failure),
-        None => Ok(Attempted::Stream(first, Box::new(events), Box::new(decoder))),
     }
 }
 

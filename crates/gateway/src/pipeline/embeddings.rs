@@ -176,6 +176,8 @@ async fn ask(
         reason: None,
         provider_key_id: account.key_id,
         latency_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        usage: None,
+        cost_usd: None,
     });
     match &answer {
         Ok(_) => health.succeeded(Instant::now()),
@@ -187,7 +189,7 @@ async fn ask(
             );
             // The caller's impatience says nothing of the target.
             if failure.error.kind != OUT_OF_TIME {
-                record.spending.failed();
+                record.spending.failed(false);
                 health.failed(failure, Instant::now());
             }
         }

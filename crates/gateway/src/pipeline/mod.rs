@@ -13,6 +13,7 @@ mod field;
 mod history;
 mod keep_alive;
 mod keeping;
+pub(crate) mod left;
 mod local;
 mod needs;
 mod plain;

@@ -66,7 +66,7 @@ pub(super) struct Record {
     requested_model: Option<String>,
     /// The caller's own.
     metadata: Object,
-    route: Option<Considered>,
+    pub route: Option<Considered>,
     /// The catalog's id of the model that answers, whatever name it was asked by.
     pub model_id: String,
     previous_response_id: Option<String>,
@@ -250,12 +250,19 @@ impl Record {
         self.tell(response);
     }
 
-    /// Stores how far the response is, durably; gives it as JSON.
-    pub async fn store_unfinished(&self, response: &Response) -> ApiResult<Bytes> {
-        let body: Bytes = serde_json::to_vec(response).map_err(|e| ApiError::internal(&e))?.into();
+    /// Stores the response as it is before anybody is asked, durably, and what the ledger is to say if the gateway
+    /// dies; gives the response as JSON.
+    pub async fn store_queued(&self, response: &Response, if_left: LedgerEntry) -> ApiResult<Bytes> {
+        let body = as_json(response)?;
         let stored = self.stored(body.clone(), self.input.clone());
-        self.app.store.put_unfinished_response(self.key_id, stored).await?;
+        self.app.store.put_unfinished_response(if_left, stored).await?;
         Ok(body)
+    }
+
+    /// Stores how far the response is, durably.
+    pub async fn store_in_progress(&self, response: &Response) -> ApiResult<()> {
+        let body = as_json(response)?;
+        Ok(self.app.store.update_unfinished_response(self.workspace_id, &self.response_id, body).await?)
     }
 
     fn stored(&self, body: Bytes, input: Bytes) -> StoredResponse {
@@ -305,12 +312,13 @@ impl Record {
         }
         self.told.latency_ms = self.elapsed_ms();
         self.told.cost_usd = self.spending.cost_nano_usd().map(usd);
-        self.told.usage_estimated = self.spending.spent().is_some_and(|spent| spent.is_estimate);
+        self.told.usage_estimated = self.spending.total().is_some_and(|total| total.is_estimate);
         self.told.take_hits(&self.tally);
     }
 
-    /// Reserves what another target may come to, if there are limits.
+    /// Reserves what another target may come to beside what those before have used, if there are limits.
     pub fn reserve(&mut self, amount: Amount) -> ApiResult<()> {
+        let amount = amount.and(self.spending.lost());
         self.permit.as_mut().map_or(Ok(()), |permit| permit.change(amount))
     }
 
@@ -400,9 +408,9 @@ impl Record {
         self.app.metrics.observe(entry, hits);
     }
 
-    fn entry(&self, outcome: Outcome, error: Option<&ApiError>) -> LedgerEntry {
-        let spent = self.spending.spent().unwrap_or_default();
-        let (usage, charged) = (spent.usage, self.spending.charged());
+    pub fn entry(&self, outcome: Outcome, error: Option<&ApiError>) -> LedgerEntry {
+        let total = self.spending.total().unwrap_or_default();
+        let (usage, charged) = (total.usage, self.spending.charged());
         LedgerEntry {
             request_id: self.told.request_id.clone(),
             workspace_id: self.workspace_id,
@@ -424,8 +432,8 @@ impl Record {
             cache_write_tokens: usage.cache_write,
             output_tokens: usage.output,
             reasoning_tokens: usage.reasoning,
-            cost_nano_usd: self.spending.cost_nano_usd().map(|n| i64::try_from(n).unwrap_or(i64::MAX)),
-            usage_is_estimate: spent.is_estimate,
+            cost_nano_usd: self.spending.cost_nano_usd().map(nano),
+            usage_is_estimate: total.is_estimate,
             charged_tokens: charged.tokens,
             charged_nano_usd: charged.cost_nano_usd,
             decision_json: self.told.decision(self.spending.rates(), self.route.as_ref()),
@@ -459,6 +467,15 @@ impl Drop for Record {
 
 fn translation(param: &str, message: &str) -> Warning {
     Warning::new(Source::Translation, None, format!("`{param}`: {message}"))
+}
+
+fn as_json(response: &Response) -> ApiResult<Bytes> {
+    Ok(serde_json::to_vec(response).map_err(|error| ApiError::internal(&error))?.into())
+}
+
+/// In billionths of a US dollar, as the ledger has it.
+pub(super) fn nano(usd: u64) -> i64 {
+    i64::try_from(usd).unwrap_or(i64::MAX)
 }
 
 fn some(text: &str) -> Option<String> {

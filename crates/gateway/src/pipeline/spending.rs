@@ -3,7 +3,8 @@
 //! What a provider tells at the end of its answer counts. Where there was no such end, since the caller
 //! left, a limit of time passed, or the answer broke off, **what was likely used is estimated, counted
 //! against limits, and told as an estimate**: figures that come in the middle of a stream are of its
-//! beginning.
+//! beginning. What a target told that it had used before it failed is paid for as well; one that told nothing is
+//! taken to have used nothing.
 
 use super::plan::BYTES_PER_TOKEN;
 use crate::limits::Amount;
@@ -40,6 +41,17 @@ pub(super) struct UnderWay {
     first_token: Duration,
     tokens_per_second: f64,
     most_output: u64,
+    /// So far.
+    told: Option<Usage>,
+}
+
+/// What a target used that failed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lost {
+    pub usage: Usage,
+    sale: Sale,
+    /// It was told at the end of an answer, not in its middle.
+    is_whole: bool,
 }
 
 #[derive(Default)]
@@ -47,6 +59,7 @@ pub(super) struct Spending {
     /// Of the prompt, as estimated.
     pub input_tokens: u64,
     under_way: Option<UnderWay>,
+    lost: Vec<Lost>,
     /// Of who answers.
     sale: Option<Sale>,
     told: Option<Usage>,
@@ -70,6 +83,7 @@ impl Spending {
             first_token: Duration::try_from_secs_f64(first_token).unwrap_or_default(),
             tokens_per_second: f64::from(or_prior(seen.tokens_per_second, prior.tokens_per_second)),
             most_output: most_output(&target.model, request),
+            told: None,
         });
     }
 
@@ -84,12 +98,27 @@ impl Spending {
             first_token: Duration::ZERO,
             tokens_per_second: 0.0,
             most_output: 0,
+            told: None,
         });
     }
 
-    /// The target that was asked has failed, and is not paid for.
-    pub fn failed(&mut self) {
-        self.under_way = None;
+    /// The target that was asked tells what it has used so far, and may still fail.
+    pub fn hears(&mut self, events: &[ModelEvent]) {
+        if let Some(under_way) = &mut self.under_way {
+            for event in events {
+                if let ModelEvent::Usage(usage) = event {
+                    under_way.told = Some(*usage);
+                }
+            }
+        }
+    }
+
+    /// The target that was asked has failed; gives what it told that it had used. `is_whole`: its answer was.
+    pub fn failed(&mut self, is_whole: bool) -> Option<Lost> {
+        let UnderWay { sale, told, .. } = self.under_way.take()?;
+        let lost = Lost { usage: told?, sale, is_whole };
+        self.lost.push(lost);
+        Some(lost)
     }
 
     /// The target that was asked has answered, or begun to.
@@ -102,8 +131,8 @@ impl Spending {
     /// now it is likely to have read the prompt, and to have written for as long as there was time.
     pub fn abandon(&mut self) -> Option<(UnderWay, Sale)> {
         let left = self.under_way.take()?;
-        let output = left.output_by(left.since.elapsed());
-        self.told = Some(Usage { uncached_input: self.input_tokens, output, ..Usage::default() });
+        let told = left.told.unwrap_or(Usage { uncached_input: self.input_tokens, ..Usage::default() });
+        self.told = Some(Usage { output: told.output.max(left.output_by(left.since.elapsed())), ..told });
         let sale = left.sale;
         Some((left, sale))
     }
@@ -133,7 +162,7 @@ impl Spending {
         self.is_whole();
     }
 
-    /// None if nobody answered.
+    /// By who answered; none if nobody did.
     pub fn spent(&self) -> Option<Spent> {
         self.sale?;
         if let Some(usage) = self.told.filter(|_| self.is_whole) {
@@ -146,17 +175,38 @@ impl Spending {
         Some(Spent { usage, is_estimate: true })
     }
 
-    /// None where nobody answered, or the price is not known.
+    /// By who answered, and those before that failed.
+    pub fn total(&self) -> Option<Spent> {
+        let lost = self.lost.iter().map(|lost| Spent { usage: lost.usage, is_estimate: !lost.is_whole });
+        self.spent().into_iter().chain(lost).reduce(|sum, one| Spent {
+            usage: sum.usage.plus(one.usage),
+            is_estimate: sum.is_estimate || one.is_estimate,
+        })
+    }
+
+    /// What was sold, and at what price.
+    fn sold(&self) -> impl Iterator<Item = (Sale, Usage)> {
+        let answer = self.sale.zip(self.spent()).map(|(sale, spent)| (sale, spent.usage));
+        answer.into_iter().chain(self.lost.iter().map(|lost| (lost.sale, lost.usage)))
+    }
+
+    /// None where nothing was used, or a price is not known.
     pub fn cost_nano_usd(&self) -> Option<u64> {
-        let price = self.sale?.known_price()?;
-        Some(price.cost(&tokens(&self.spent()?.usage)))
+        let costs = self.sold().map(|(sale, usage)| sale.cost_nano_usd(&usage));
+        costs.reduce(|sum, one| Some(sum?.saturating_add(one?))).flatten()
     }
 
     /// What is counted against limits. What is sold otherwise counts at the standard price; a key with a
     /// budget cannot ask for it.
     pub fn charged(&self) -> Amount {
-        let price = self.sale.and_then(|sale| sale.price);
-        self.spent().map(|spent| amount(price.as_ref(), &spent.usage)).unwrap_or_default()
+        let amounts = self.sold().map(|(sale, usage)| amount(sale.price.as_ref(), &usage));
+        amounts.fold(Amount::default(), Amount::and)
+    }
+
+    /// The part of it that targets have used that failed.
+    pub fn lost(&self) -> Amount {
+        let amounts = self.lost.iter().map(|lost| amount(lost.sale.price.as_ref(), &lost.usage));
+        amounts.fold(Amount::default(), Amount::and)
     }
 
     /// The price as it holds for a prompt of this length, if it is known.
@@ -174,6 +224,16 @@ impl Spending {
 impl Sale {
     pub fn known_price(self) -> Option<Price> {
         self.price.filter(|_| self.repriced_by.is_none())
+    }
+
+    fn cost_nano_usd(self, usage: &Usage) -> Option<u64> {
+        self.known_price().map(|price| price.cost(&tokens(usage)))
+    }
+}
+
+impl Lost {
+    pub fn cost_nano_usd(&self) -> Option<u64> {
+        self.sale.cost_nano_usd(&self.usage)
     }
 }
 
@@ -196,6 +256,12 @@ pub(super) fn estimate(target: &Target, request: &Request, input_tokens: u64) ->
     let output = most_output(&target.model, request);
     let usage = Usage { uncached_input: input_tokens, output, ..Usage::default() };
     amount(target.model.price.as_ref(), &usage)
+}
+
+/// What a request is likely to use at a target, with an answer of the expected length, or else of the longest.
+pub(super) fn expected_usage(target: &Target, request: &Request, input_tokens: u64, output: Option<u64>) -> Usage {
+    let most = most_output(&target.model, request);
+    Usage { uncached_input: input_tokens, output: output.map_or(most, |output| output.min(most)), ..Usage::default() }
 }
 
 /// What tokens come to, at no cost where the price is not known.
@@ -274,6 +340,7 @@ mod tests {
             first_token: Duration::from_secs(1),
             tokens_per_second: 50.0,
             most_output,
+            told: None,
         };
         assert_eq!(left(1_000).output_by(Duration::from_millis(500)), 0);
         assert_eq!(left(1_000).output_by(Duration::from_secs(3)), 100);
@@ -283,5 +350,30 @@ mod tests {
         spending.answering(sale);
         check(&spending, Some((7, 0, true)));
         assert!(spending.abandon().is_none());
+    }
+
+    #[test]
+    fn what_was_told_before_a_failure_is_paid_for_beside_the_answer() {
+        let mut spending = Spending::default();
+        let asks = |spending: &mut Spending, price| {
+            spending.asks_for_embeddings("anthropic", "m", price);
+            spending.hears(&[ModelEvent::Usage(usage(100, 1))]);
+        };
+        asks(&mut spending, Some(Price::flat(1_000, 2_000)));
+        assert!(spending.failed(false).is_some());
+        spending.asks_for_embeddings("openai", "m", None);
+        assert!(spending.failed(false).is_none(), "it told nothing");
+        let total = |spending: &Spending| spending.total().map(|total| (total.usage, total.is_estimate));
+        assert_eq!((spending.spent().is_none(), total(&spending)), (true, Some((usage(100, 1), true))));
+        assert_eq!((spending.cost_nano_usd(), spending.lost().tokens), (Some(102), 101));
+        spending.answering(Sale { price: Some(Price::flat(1_000, 1_000)), repriced_by: None });
+        spending.tells(usage(10, 5));
+        spending.is_whole();
+        assert_eq!(spending.spent().map(|spent| spent.usage), Some(usage(10, 5)));
+        assert_eq!(total(&spending), Some((usage(110, 6), true)));
+        assert_eq!((spending.cost_nano_usd(), spending.charged().cost_nano_usd), (Some(117), 117));
+        asks(&mut spending, None);
+        spending.failed(true);
+        assert_eq!((spending.cost_nano_usd(), spending.charged().cost_nano_usd), (None, 117), "a price is not known");
     }
 }

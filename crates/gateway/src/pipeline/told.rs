@@ -5,7 +5,7 @@ use super::considered::Considered;
 use serde::Serialize;
 use serde_json::Value;
 use tokenrouter_firewall::{Action, Tally};
-use tokenrouter_protocol::Object;
+use tokenrouter_protocol::{Object, Usage};
 use tokenrouter_routing::{Catalog, Price};
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -42,6 +42,11 @@ pub(super) struct Attempt {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provider_key_id: Option<i64>,
     pub latency_ms: u64,
+    /// What it told that it had used before it failed, and what that costs, if the price is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<f64>,
 }
 
 #[derive(Clone, Debug, Serialize)]

@@ -35,6 +35,10 @@ const MIGRATIONS: &[Migration] = &[
         name: "0012_task_confidence",
         sql: include_str!("../../../../migrations/sqlite/0012_task_confidence.sql"),
     },
+    Migration {
+        name: "0013_left_responses",
+        sql: include_str!("../../../../migrations/sqlite/0013_left_responses.sql"),
+    },
 ];
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<()> {

@@ -1,10 +1,11 @@
 //! Stored responses.
 
 use bytes::Bytes;
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, Row, params};
+use rusqlite::types::Type;
+use rusqlite::{CachedStatement, Connection, Error, OptionalExtension, Result, Row, params};
 
 use super::convert::unsigned;
-use crate::ledger::StoredResponse;
+use crate::ledger::{LedgerEntry, StoredResponse};
 
 /// Writes responses; prepared once a batch.
 pub(crate) struct Inserter<'c>(CachedStatement<'c>);
@@ -17,7 +18,7 @@ impl<'c> Inserter<'c> {
                      workspace_id, id, previous_response_id, conversation_id, created_at_ms, body,
                      input
                  ) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-                 ON CONFLICT (workspace_id, id) DO UPDATE SET body = excluded.body, running_for_key = NULL
+                 ON CONFLICT (workspace_id, id) DO UPDATE SET body = excluded.body, running_for_key = NULL, if_left = NULL
                  WHERE running_for_key IS NOT NULL",
             )
             .map(Self)
@@ -38,16 +39,15 @@ impl<'c> Inserter<'c> {
     }
 }
 
-/// Writes a response that is not finished, or how far it is by now. One that is finished stays as it is.
-pub(crate) fn put_unfinished(connection: &Connection, key_id: i64, response: &StoredResponse) -> Result<()> {
+/// Writes a response that is not finished, and what the ledger is to say if nobody finishes it.
+pub(crate) fn put_unfinished(connection: &Connection, if_left: &LedgerEntry, response: &StoredResponse) -> Result<()> {
+    let entry = serde_json::to_string(if_left).map_err(|error| Error::ToSqlConversionFailure(error.into()))?;
     connection
         .prepare_cached(
             "INSERT INTO responses (
                  workspace_id, id, previous_response_id, conversation_id, created_at_ms, body, input,
-                 running_for_key
-             ) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-             ON CONFLICT (workspace_id, id) DO UPDATE SET body = excluded.body
-             WHERE running_for_key IS NOT NULL",
+                 running_for_key, if_left
+             ) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
         .execute(params![
             response.workspace_id,
@@ -57,20 +57,35 @@ pub(crate) fn put_unfinished(connection: &Connection, key_id: i64, response: &St
             response.created_at_ms,
             &*response.body,
             &*response.input,
-            key_id,
+            if_left.key_id,
+            entry,
         ])
         .map(drop)
 }
 
-/// With the key that asked for each.
-pub(crate) fn unfinished(connection: &Connection) -> Result<Vec<(i64, StoredResponse)>> {
+/// How far a response is. One that is finished stays as it is.
+pub(crate) fn update_unfinished(connection: &Connection, workspace_id: i64, id: &str, body: &[u8]) -> Result<()> {
     connection
         .prepare_cached(
-            "SELECT id, workspace_id, created_at_ms, previous_response_id, conversation_id, body, input,
-                    running_for_key
+            "UPDATE responses SET body = ?3
+             WHERE workspace_id = ?1 AND id = ?2 AND running_for_key IS NOT NULL",
+        )?
+        .execute(params![workspace_id, id, body])
+        .map(drop)
+}
+
+/// With what the ledger is to say of each.
+pub(crate) fn unfinished(connection: &Connection) -> Result<Vec<(LedgerEntry, StoredResponse)>> {
+    connection
+        .prepare_cached(
+            "SELECT id, workspace_id, created_at_ms, previous_response_id, conversation_id, body, input, if_left
              FROM responses WHERE running_for_key IS NOT NULL ORDER BY seq",
         )?
-        .query_map([], |row| Ok((row.get(7)?, response(row)?)))?
+        .query_map([], |row| {
+            let entry = serde_json::from_str(row.get_ref(7)?.as_str()?)
+                .map_err(|error| Error::FromSqlConversionFailure(7, Type::Text, error.into()))?;
+            Ok((entry, response(row)?))
+        })?
         .collect()
 }
 

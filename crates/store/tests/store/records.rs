@@ -207,24 +207,29 @@ async fn a_store_in_memory_does_all_the_same() {
 async fn an_unfinished_response_is_written_again_until_it_is_finished() {
     let store = TestStore::open().await;
     let (ws, other) = (store.workspace().await, store.workspace().await);
-    let put = async |key, owner, body: &str| {
+    let put = async |key_id, owner, body: &str| {
+        let if_left = LedgerEntry { key_id, ..entry(owner, "left", 1) };
         let response = StoredResponse { body: body.to_owned().into(), ..response(owner, "resp") };
-        store.put_unfinished_response(key, response).await.unwrap();
+        store.put_unfinished_response(if_left, response).await.unwrap();
+    };
+    let update = async |body: &'static str| {
+        store.update_unfinished_response(ws.workspace_id, "resp", body.into()).await.unwrap();
     };
     let body = async || store.get_response(ws.workspace_id, "resp").await.unwrap().unwrap().body;
     put(7, ws, "queued").await;
     put(8, other, "another workspace's").await;
-    put(7, ws, "in progress").await;
+    update("in progress").await;
     assert_eq!(body().await, "in progress");
     let unfinished = store.unfinished_responses().await.unwrap();
     assert_eq!(
-        unfinished.iter().map(|(key, found)| (*key, found.workspace_id)).collect::<Vec<_>>(),
+        unfinished.iter().map(|(left, found)| (left.key_id, found.workspace_id)).collect::<Vec<_>>(),
         [(7, ws.workspace_id), (8, other.workspace_id)]
     );
+    assert_eq!(unfinished[0].0, LedgerEntry { key_id: 7, ..entry(ws, "left", 1) });
     let last = StoredResponse { body: "finished".into(), ..response(ws, "resp") };
     store.record(entry(ws, "req", 1), Some(last)).await.unwrap();
     assert_eq!(body().await, "finished");
-    put(7, ws, "too late").await;
+    update("too late").await;
     let again = StoredResponse { body: "once more".into(), ..response(ws, "resp") };
     store.record(entry(ws, "req_2", 2), Some(again)).await.unwrap();
     assert_eq!(body().await, "finished");
