@@ -278,7 +278,9 @@ class WorkspaceMonth(Model):
 
 
 class Workspace(Model):
-    """The workspace of the API key, and what all of its keys may do together; None: there is no such limit."""
+    """The workspace of the API key, what all of its keys may do together (None: there is no such limit), and from how sure
+    a task its rules on `task` fire (None: the gateway's setting).
+    """
 
     id: int
     name: str
@@ -287,6 +289,7 @@ class Workspace(Model):
     max_in_flight: int | None = None
     monthly_tokens: int | None = None
     monthly_budget_usd: float | None = None
+    task_confidence_percent: int | None = None
     created_at: str | None = None
     this_month: WorkspaceMonth = Field(default_factory=WorkspaceMonth)
 

@@ -409,7 +409,7 @@ class FirewallRules(Resource):
 
 
 class OwnWorkspace(Resource):
-    """The workspace that the client's key belongs to, and its limits. All of it needs a key of scope `full`."""
+    """The workspace that the client's key belongs to, its limits and settings. All of it needs a key of scope `full`."""
 
     def retrieve(self, **options: Unpack[RequestOptions]) -> DataObject[Workspace]:
         """The limits, and under `this_month` what was used of them and is reserved."""
@@ -417,7 +417,7 @@ class OwnWorkspace(Resource):
         return self._client.send(made, calls.parser(DataObject[Workspace]))
 
     def update(self, **fields: Unpack[WorkspaceUpdateArguments]) -> DataObject[Workspace]:
-        """Sets the limits that are given; None takes one away."""
+        """Sets what is given; None takes a limit away."""
         made = calls.call("PATCH", "/v1/workspace", fields)
         return self._client.send(made, calls.parser(DataObject[Workspace]))
 

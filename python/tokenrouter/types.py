@@ -146,13 +146,16 @@ class ApiKeyCreateArguments(ApiKeyCreateParams, RequestOptions, total=False):
 
 
 class WorkspaceUpdateParams(TypedDict, total=False):
-    """What all keys of the workspace may do together. None takes a limit away; one that is not given stays."""
+    """What all keys of the workspace may do together, and from how sure a task, 0 to 100, its rules on `task` fire. None
+    takes a limit away, or gives the gateway's setting back; what is not given stays.
+    """
 
     requests_per_minute: int | None
     tokens_per_minute: int | None
     max_in_flight: int | None
     monthly_tokens: int | None
     monthly_budget_usd: float | None
+    task_confidence_percent: int | None
 
 
 class WorkspaceUpdateArguments(WorkspaceUpdateParams, RequestOptions, total=False):
