@@ -55,7 +55,8 @@ def test_the_last_word_on_a_response_counts(api: httpx.Client) -> None:
     assert abilities(api)["openai/gpt-4o"] < before
     assert say(api, response, thumbs="up").json()["score"] == 1
     assert abilities(api)["openai/gpt-4o"] > before
-    assert api.get(f"/v1/responses/{response['id']}/feedback").json()["score"] == 1
+    last = api.get(f"/v1/responses/{response['id']}/feedback").json()
+    assert (last["score"], last["comment"]) == (1, None), "nothing is left of what was said before"
 
 
 def test_feedback_outlives_a_restart(start_gateway: Callable[..., gp.Gateway], tmp_path: Path) -> None:
@@ -76,6 +77,8 @@ def test_feedback_outlives_a_restart(start_gateway: Callable[..., gp.Gateway], t
     [
         ({}, "score"),
         ({"score": 2}, "score"),
+        ({"score": -0.01}, "score"),
+        ({"score": None}, "score"),
         ({"score": "good"}, "score"),
         ({"score": True}, "score"),
         ({"thumbs": "sideways"}, "thumbs"),

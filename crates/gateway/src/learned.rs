@@ -4,14 +4,18 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokenrouter_routing::{Learned, Said, Task};
-use tokenrouter_store::{FeedbackSum, Store, StoreError};
+use tokenrouter_store::{FeedbackRow, FeedbackSum, Store, StoreError};
 use tokenrouter_upstream::Class;
 
 /// What is left of a failure's weight after a minute: half of it after seven.
 const LEFT_AFTER_A_MINUTE: f32 = 0.9;
 
 #[derive(Default)]
-pub(crate) struct LearnedBook(RwLock<HashMap<i64, Arc<Learned>>>);
+pub(crate) struct LearnedBook {
+    workspaces: RwLock<HashMap<i64, Arc<Learned>>>,
+    /// Held from the writing of feedback until its sums are heard: no older sum takes the place of a newer one.
+    hearing: tokio::sync::Mutex<()>,
+}
 
 impl LearnedBook {
     pub async fn load(store: &Store) -> Result<Self, StoreError> {
@@ -23,12 +27,20 @@ impl LearnedBook {
     }
 
     pub fn of(&self, workspace_id: i64) -> Arc<Learned> {
-        let book = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let book = self.workspaces.read().unwrap_or_else(PoisonError::into_inner);
         book.get(&workspace_id).cloned().unwrap_or_default()
     }
 
-    /// Takes in what a workspace's people have said by now.
-    pub fn hear(&self, workspace_id: i64, sums: &[FeedbackSum]) {
+    /// Keeps what somebody says of a response, and takes in what the workspace's people have said by now.
+    pub async fn hear(&self, store: &Store, workspace_id: i64, said: FeedbackRow) -> Result<(), StoreError> {
+        let _hearing = self.hearing.lock().await;
+        store.put_feedback(workspace_id, said).await?;
+        let sums = store.feedback_sums(Some(workspace_id)).await?;
+        self.take_in(workspace_id, &sums);
+        Ok(())
+    }
+
+    fn take_in(&self, workspace_id: i64, sums: &[FeedbackSum]) {
         self.change(workspace_id, |learned| sums.iter().for_each(|sum| hear(learned, sum)));
     }
 
@@ -46,14 +58,14 @@ impl LearnedBook {
 
     /// To be called once a minute.
     pub fn forgive(&self) {
-        let mut book = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut book = self.workspaces.write().unwrap_or_else(PoisonError::into_inner);
         for learned in book.values_mut().filter(|learned| learned.has_failures()) {
             Arc::make_mut(learned).forgive(LEFT_AFTER_A_MINUTE);
         }
     }
 
     fn change(&self, workspace_id: i64, change: impl FnOnce(&mut Learned)) {
-        let mut book = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut book = self.workspaces.write().unwrap_or_else(PoisonError::into_inner);
         change(Arc::make_mut(book.entry(workspace_id).or_default()));
     }
 }
@@ -78,7 +90,7 @@ mod tests {
     #[test]
     fn what_one_workspace_learns_is_its_own() {
         let book = LearnedBook::default();
-        book.hear(1, &[sum(1, -10.0)]);
+        book.take_in(1, &[sum(1, -10.0)]);
         book.observe(1, "p", "m", Some(Class::Garbage));
         assert!(book.of(1).shift("p", "m", Task::Qa) < -0.05);
         assert!(book.of(2).is_empty());
@@ -87,7 +99,7 @@ mod tests {
     #[test]
     fn failures_are_forgotten_and_feedback_is_not() {
         let book = LearnedBook::default();
-        book.hear(1, &[sum(1, 10.0)]);
+        book.take_in(1, &[sum(1, 10.0)]);
         let heard = book.of(1).shift("p", "m", Task::Qa);
         for class in [Class::Transient, Class::Quota, Class::Caller] {
             book.observe(1, "p", "m", Some(class));

@@ -100,9 +100,7 @@ pub(super) async fn create_feedback(
         comment,
         created_at_ms: now_ms(),
     };
-    app.store.put_feedback(caller.workspace_id, row.clone()).await?;
-    let sums = app.store.feedback_sums(Some(caller.workspace_id)).await?;
-    app.learned.hear(caller.workspace_id, &sums);
+    app.learned.hear(&app.store, caller.workspace_id, row.clone()).await?;
     Ok(Json(shown(&row)))
 }
 
