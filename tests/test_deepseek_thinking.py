@@ -68,6 +68,25 @@ def test_trap_8_they_go_back_by_the_id_of_the_response_and_to_nobody_else(
     assert turn["reasoning_content"] == ""
 
 
+@pytest.mark.parametrize("store", [True, False])
+def test_trap_8_thoughts_of_another_model_are_not_taken_for_its_own(
+    api: httpx.Client, simulator: gp.Simulator, mark: str, store: bool
+) -> None:
+    other = "mistral/magistral-medium-latest"
+    asked = [{"role": "user", "content": f"{mark} {CALL_WEATHER}"}]
+    first = create(api, model=other, input=asked, tools=[WEATHER], store=store)
+    assert [item["type"] for item in first["output"]] == ["reasoning", "function_call"]
+    if store:
+        history: dict[str, Any] = {"previous_response_id": first["id"], "input": [result(first)]}
+    else:
+        history = {"input": [*asked, *first["output"], result(first)]}
+    second = create(api, model=MODEL, **history, tools=[WEATHER])
+    [warning] = second["tokenrouter"]["warnings"]
+    assert f"it was made by {other}" in warning["message"]
+    [turn] = [message for message in sent(simulator, mark)["messages"] if message["role"] == "assistant"]
+    assert turn["reasoning_content"] == ""
+
+
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
 def test_trap_8_a_chats_thoughts_go_back_as_its_client_gives_them(
     api: httpx.Client, simulator: gp.Simulator, mark: str, stream: bool

@@ -2,7 +2,7 @@
 
 use crate::envelope::Sealed;
 use crate::failure::InlineError;
-use crate::{DecodeError, Kind, Translation, logprobs};
+use crate::{DecodeError, Translation, logprobs};
 use serde::Deserialize;
 use serde_json::Value;
 use tokenrouter_protocol::{Field, FinishReason, ItemEnd, ItemStart, ModelEvent, Usage, new_id};
@@ -16,7 +16,7 @@ pub(crate) struct Stream {
     reasoning: Option<u32>,
     /// Index of the call in the chunks, and its key.
     calls: Vec<(u64, u32)>,
-    /// What says whose the reasoning is, where it must be given back.
+    /// What says whose the reasoning is, so that it is given back to nobody else.
     sealed: Option<String>,
     usage: Option<Usage>,
     finish: Option<FinishReason>,
@@ -55,7 +55,6 @@ impl Stream {
         }
         if !self.started {
             self.started = true;
-            self.sealed = (translation.kind() == Kind::DeepSeek).then(|| Sealed::new(translation).seal()).flatten();
             out.push(ModelEvent::Started { model: chunk["model"].as_str().map(str::to_owned) });
         }
         if let Some(usage) = usage(&chunk["usage"]).or_else(|| usage(&chunk["choices"][0]["usage"])) {
@@ -64,7 +63,7 @@ impl Stream {
         let choice = &chunk["choices"][0];
         let delta = &choice["delta"];
         let reasoning = delta["reasoning_content"].as_str().or_else(|| delta["reasoning"].as_str());
-        self.reasoning(reasoning.unwrap_or_default(), out);
+        self.reasoning(reasoning.unwrap_or_default(), translation, out);
         match &delta["content"] {
             Value::String(text) => {
                 // Beside an empty text, the tokens are those of the thought or of the call.
@@ -79,7 +78,7 @@ impl Stream {
                 for part in parts {
                     if part["type"] == "thinking" {
                         for thought in part["thinking"].as_array().into_iter().flatten() {
-                            self.reasoning(thought["text"].as_str().unwrap_or_default(), out);
+                            self.reasoning(thought["text"].as_str().unwrap_or_default(), translation, out);
                         }
                     } else {
                         self.text(Field::Text(0), part["text"].as_str().unwrap_or_default(), Vec::new(), out);
@@ -121,13 +120,16 @@ impl Stream {
         }
     }
 
-    fn reasoning(&mut self, text: &str, out: &mut Vec<ModelEvent>) {
+    fn reasoning(&mut self, text: &str, translation: &Translation, out: &mut Vec<ModelEvent>) {
         if text.is_empty() {
             return;
         }
         let key = match self.reasoning {
             Some(key) => key,
-            None => self.begin(ItemStart::Reasoning, out),
+            None => {
+                self.sealed = Sealed::new(translation).seal();
+                self.begin(ItemStart::Reasoning, out)
+            }
         };
         self.reasoning = Some(key);
         out.push(ModelEvent::Delta { key, field: Field::ReasoningText(0), text: text.to_owned() });
