@@ -14,7 +14,13 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, SecretStr
 
-MODELS = ["openai/gpt-4o", "anthropic/claude-sonnet-4-5", "mistral/mistral-large-latest", "deepseek/deepseek-chat"]
+MODELS = [
+    "openai/gpt-4o",
+    "anthropic/claude-sonnet-4-5",
+    "gemini/gemini-2.5-flash",
+    "mistral/mistral-large-latest",
+    "deepseek/deepseek-chat",
+]
 each_model = pytest.mark.parametrize("model", MODELS)
 each_api = pytest.mark.parametrize("responses", [False, True], ids=["chat", "responses"])
 
@@ -113,3 +119,25 @@ def test_the_agents_sdk_runs_an_agent_with_a_tool(
 
     asyncio.run(run())
     assert len(asked) == 2
+
+
+@each_model
+@each_api
+def test_the_agents_sdk_hands_over_to_another_agent(
+    gateway: gp.Gateway, workspace: str, model: str, responses: bool
+) -> None:
+    async def run() -> None:
+        async with openai.AsyncOpenAI(api_key=workspace, base_url=f"{gateway.url}/v1", max_retries=0) as client:
+            kind = OpenAIResponsesModel if responses else OpenAIChatCompletionsModel
+            # The other agent is another provider's.
+            poet = Agent(name="Poet", instructions="Be a poet.", model=kind(MODELS[1], openai_client=client))
+            first = Agent(name="First", handoffs=[poet], model=kind(model, openai_client=client))
+            config = RunConfig(tracing_disabled=True)
+            result = await Runner.run(first, "Please call transfer_to_poet.", run_config=config)
+            assert result.last_agent.name == "Poet" and MODELS[1] in result.final_output
+            streamed = Runner.run_streamed(first, "Please call transfer_to_poet.", run_config=config)
+            async for _ in streamed.stream_events():
+                pass
+            assert streamed.last_agent.name == "Poet" and streamed.final_output == result.final_output
+
+    asyncio.run(run())

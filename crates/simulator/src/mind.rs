@@ -234,7 +234,11 @@ fn calls(prompt: &Prompt, seed: u64) -> Vec<Call> {
                 format!("call_{:016x}", seed.wrapping_add(i))
             },
             name: name.clone(),
-            arguments: example(schema, &prompt.last_user, 0).to_string(),
+            // A function without a schema takes nothing.
+            arguments: match schema {
+                Value::Null if !prompt.custom.contains(name) => "{}".to_owned(),
+                schema => example(schema, &prompt.last_user, 0).to_string(),
+            },
         })
         .collect()
 }
