@@ -17,6 +17,7 @@ mod input_tokens;
 mod limit_fields;
 pub(crate) mod messages;
 mod models;
+mod openapi;
 mod operations;
 mod page;
 mod provider_keys;
@@ -131,8 +132,10 @@ fn measuring() -> Operations {
 }
 
 /// The OpenAPI document of all that the gateway answers to.
-#[must_use]
-pub fn openapi() -> Value {
+///
+/// # Errors
+/// Never, but for a mistake of ours in what describes it.
+pub fn openapi() -> serde_json::Result<Value> {
     using().and(managing()).and(living()).and(measuring()).document()
 }
 

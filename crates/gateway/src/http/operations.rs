@@ -5,12 +5,13 @@
 //! [`Caller`](crate::auth::Caller) or an [`Admin`](crate::auth::Admin), and tests/test_authorisation.py holds every
 //! operation of the document against what it says here.
 
+use super::openapi;
 use crate::app::App;
 use axum::Router;
 use axum::handler::Handler;
 use axum::routing::{MethodFilter, on};
 use http::Method;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use std::sync::Arc;
 
 /// Who may ask.
@@ -25,7 +26,7 @@ pub(crate) enum Access {
 }
 
 impl Access {
-    fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Public => "public",
             Self::Caller => "caller",
@@ -35,10 +36,10 @@ impl Access {
 }
 
 pub(crate) struct Operation {
-    id: &'static str,
-    method: Method,
-    path: &'static str,
-    access: Access,
+    pub id: &'static str,
+    pub method: Method,
+    pub path: &'static str,
+    pub access: Access,
 }
 
 /// A router, and the list of what it answers.
@@ -88,37 +89,11 @@ impl Operations {
         self
     }
 
-    /// The OpenAPI document of these operations: paths, ids, parameters in paths and access. Bodies are not in it.
-    pub fn document(&self) -> Value {
-        let mut paths: Map<String, Value> = Map::new();
-        for operation in &self.list {
-            // What takes the rest of the path is a parameter as any other there.
-            let path = operation.path.replace("{*", "{");
-            let names = path.split(['{', '}']).skip(1).step_by(2);
-            let parameters: Vec<Value> = names
-                .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
-                .collect();
-            let key = if operation.access == Access::Public { json!([]) } else { json!([{ "key": [] }]) };
-            let described = json!({
-                "operationId": operation.id,
-                "security": key,
-                "x-access": operation.access.as_str(),
-                "parameters": parameters,
-                "responses": { "default": { "description": "JSON; docs/guides has the fields." } },
-            });
-            let entry = paths.entry(path).or_insert_with(|| json!({}));
-            entry[operation.method.as_str().to_ascii_lowercase()] = described;
-        }
-        json!({
-            "openapi": "3.1.0",
-            "info": {
-                "title": "TokenRouter",
-                "version": env!("CARGO_PKG_VERSION"),
-                "description": "Every operation of the gateway. x-access says which keys may ask it: public (none is \
-                                looked at), caller (every key of the workspace), admin (keys of scope full).",
-            },
-            "components": { "securitySchemes": { "key": { "type": "http", "scheme": "bearer" } } },
-            "paths": paths,
-        })
+    /// The OpenAPI document of these operations.
+    ///
+    /// # Errors
+    /// As [`openapi::document`].
+    pub fn document(&self) -> serde_json::Result<Value> {
+        openapi::document(&self.list)
     }
 }

@@ -144,7 +144,10 @@ pub(crate) fn main() -> ExitCode {
             Command::Usage(args) => usage::run(args).await,
             Command::Doctor(args) => doctor::run(args).await,
             Command::Migrate(args) => migrate::run(args).await,
-            Command::ReferenceOpenapi => output::line(format_args!("{:#}", tokenrouter_gateway::openapi())),
+            Command::ReferenceOpenapi => {
+                let document = tokenrouter_gateway::openapi().map_err(Failure::of)?;
+                output::line(format_args!("{document:#}"))
+            }
             Command::ReferenceErrors => {
                 for code in tokenrouter_gateway::error::Code::ALL {
                     let row = code.row();
