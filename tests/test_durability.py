@@ -138,6 +138,34 @@ def refuses(host: str, port: int) -> bool:
     return False
 
 
+def test_readiness_goes_before_connections_are_refused(start_gateway: Callable[..., gp.Gateway]) -> None:
+    gateway = start_gateway(environment={"TOKENROUTER_SERVER__STOP_DELAY_MS": "1500"})
+    host, port = gateway.url.removeprefix("http://").split(":")
+
+    def readiness() -> tuple[int, str]:
+        with gateway.http() as client:
+            answer = client.get("/readyz")
+        return answer.status_code, answer.json()["status"]
+
+    assert readiness() == (200, "ready")
+    gateway.process.terminate()
+    gp.until(lambda: readiness() == (503, "stopping"), "its being unready")
+    with gateway.http() as client:
+        assert client.get("/healthz").status_code == 200
+        assert client.post("/v1/responses", json={"model": MODELS[0], "input": "Hi"}).status_code == 200
+    gp.until(lambda: refuses(host, int(port)), "refusing new connections")
+    assert gateway.process.wait() == 0, gateway.process.stderr
+
+
+def test_a_second_signal_ends_the_delay_at_once(start_gateway: Callable[..., gp.Gateway]) -> None:
+    gateway = start_gateway(environment={"TOKENROUTER_SERVER__STOP_DELAY_MS": "60000"})
+    gateway.process.terminate()
+    with gateway.http() as client:
+        gp.until(lambda: client.get("/readyz").status_code == 503, "its being unready")
+    gateway.process.terminate()
+    assert gateway.process.wait(10) == 0, gateway.process.stderr
+
+
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_stop_without_traffic_is_quick_and_clean(start_gateway: Callable[..., gp.Gateway], times: int) -> None:
     gateway = start_gateway()

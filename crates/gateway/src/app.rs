@@ -55,7 +55,9 @@ pub struct TimeLimits {
     pub header: Duration,
     /// How long a caller may take no byte of what waits for it.
     pub write: Duration,
-    /// How long running requests may go on after the signal to stop.
+    /// Between the signal to stop and the last connection that is taken.
+    pub stop_delay: Duration,
+    /// How long running requests may go on after that.
     pub drain: Duration,
     /// How long a WebSocket may be open.
     pub websocket: Duration,
@@ -117,6 +119,7 @@ pub struct App {
     /// Of workspaces that set none.
     task_confidence: f32,
     pub(crate) connections: connections::Limits,
+    pub(crate) stop_delay: Duration,
     pub(crate) drain: Duration,
     pub(crate) total_time: Duration,
     pub(crate) heartbeat: Duration,
@@ -229,6 +232,7 @@ impl App {
             max_attempts: options.max_attempts.max(1),
             task_confidence: options.task_confidence,
             connections: connections::Limits { header_timeout: options.time.header, write_timeout: options.time.write },
+            stop_delay: options.time.stop_delay,
             drain: options.time.drain,
             total_time: options.time.total,
             heartbeat: options.time.heartbeat,

@@ -6,6 +6,7 @@ use crate::clock::now_ms;
 use crate::connections;
 use crate::http::{Surface, router};
 use crate::pipeline::background::Stop;
+use futures_util::FutureExt;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,7 +26,8 @@ const RECORD_TIME: Duration = Duration::from_secs(2);
 /// How long nothing is accepted when the system has no more to give, such as files.
 const NO_RESOURCES: Duration = Duration::from_secs(1);
 
-/// Serves until `stop` is done; then takes no new connections, lets running requests finish, those in the background too, for as
+/// Serves until `stop` is done; then says that it is not ready, takes no new connections once the settings' delay is
+/// over, lets running requests finish, those in the background too, for as
 /// long as the drain limit allows or until `hurry` is done, and flushes the store. What manages a workspace is answered
 /// on `admin` alone, where there is one.
 pub async fn serve(
@@ -38,8 +40,8 @@ pub async fn serve(
     let watcher = tokio::spawn(watch(Arc::clone(&app)));
     tokio::task::spawn_blocking(tokenrouter_routing::warm_up);
     let (stopping, _) = watch::channel(false);
-    let mut connections = accept(&app, listener, admin, stop, &stopping).await;
-    app.stopping.store(true, Ordering::Relaxed);
+    let hurry = hurry.shared();
+    let mut connections = accept(&app, listener, admin, leaving(&app, stop, hurry.clone()), &stopping).await;
     app.sessions.stop();
     stopping.send_replace(true);
     let finished = tokio::select! {
@@ -62,6 +64,15 @@ pub async fn serve(
     }
     watcher.abort();
     app.store.close().await;
+}
+
+/// Until no connection is to be taken any more. Readiness goes first, so that whoever sends requests here can stop it
+/// before they are refused.
+async fn leaving(app: &App, stop: impl Future<Output = ()>, hurry: impl Future<Output = ()>) {
+    stop.await;
+    app.stopping.store(true, Ordering::Relaxed);
+    // An error means that the time is over.
+    let _ = timeout(app.stop_delay, hurry).await;
 }
 
 /// Takes connections until `stop` is done; gives those that are open then.

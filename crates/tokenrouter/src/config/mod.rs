@@ -141,6 +141,7 @@ fn settings(layers: &Layers, providers: Vec<ProviderOptions>, mistakes: &mut Vec
         heartbeat: Duration::from_millis(count("server", "heartbeat_ms", 0)),
         header: Duration::from_millis(count("server", "header_timeout_ms", 1)),
         write: Duration::from_millis(count("server", "write_timeout_ms", 1)),
+        stop_delay: Duration::from_millis(count("server", "stop_delay_ms", 0)),
         drain: Duration::from_millis(count("server", "drain_timeout_ms", 0)),
         websocket: Duration::from_millis(count("server", "websocket_max_age_ms", 1)),
     };
