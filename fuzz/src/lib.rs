@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use tokenrouter_firewall::{Action, JsonGuard, PatternKind, RuleSet, RuleSpec, Scope, Tally, check_pattern, try_rule};
-use tokenrouter_gateway::surfaces::Surface;
+use tokenrouter_gateway::surfaces::{Surface, presented_key};
 use tokenrouter_pcre2::thread_time;
 use tokenrouter_protocol::{Assembler, Ending, ModelEvent, Request, Response, ResponseStatus};
 use tokenrouter_providers::{
@@ -45,6 +45,18 @@ pub fn surface(bytes: &[u8]) {
             written_for_all(&request);
         }
     }
+}
+
+/// Of two headers, a line each, the key is found that one of them holds, or none; it has no blank at its ends.
+pub fn authorization(bytes: &[u8]) {
+    let mut lines = bytes.splitn(2, |byte| *byte == b'\n');
+    let (authorization, x_api_key) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    let Some(key) = presented_key(authorization, x_api_key) else { return };
+    assert!(!key.is_empty() && key.trim() == key, "a key is a word");
+    let has = |header: &[u8]| header.windows(key.len()).any(|part| part == key.as_bytes());
+    assert!(has(authorization) || has(x_api_key), "a key is what was sent");
+    let is_bearer = authorization.len() > 7 && authorization[..7].eq_ignore_ascii_case(b"bearer ");
+    assert!(is_bearer || has(x_api_key), "another scheme holds no key");
 }
 
 fn written_for_all(request: &Request) {

@@ -87,6 +87,12 @@ fn so_are_chats_and_messages() {
 }
 
 #[test]
+fn a_key_is_what_was_sent_as_one() {
+    let files = ["Bearer tr_0123456789abcdef\n", "bearer  tr_0123 \ntr_4567", "Basic dXNlcjprZXk=\n tr_0123", "tr_0123\n", "\n\t"];
+    drive(tokenrouter_fuzz::authorization, &files.map(|text| text.as_bytes().to_vec()));
+}
+
+#[test]
 fn answers_are_events_or_errors() {
     drive(tokenrouter_fuzz::answer, &corpus(".answer.json"));
 }

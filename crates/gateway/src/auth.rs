@@ -119,7 +119,11 @@ fn find(app: &App, hash: &[u8; 32]) -> ApiResult<Option<Caller>> {
     Ok(Some(Caller::of(key, &snapshot)))
 }
 
-fn presented_key(headers: &HeaderMap) -> ApiResult<&str> {
+/// The key that the headers hold, whether or not there is such a key.
+///
+/// # Errors
+/// 401 where there is none.
+pub(crate) fn presented_key(headers: &HeaderMap) -> ApiResult<&str> {
     let bearer = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
