@@ -11,12 +11,16 @@ and answer, four characters a token. Prices of closed models, in dollars for a m
 about what their providers asked in the autumn of 2024; those of open models go by their size, in the steps in which hosts
 sold them then. They set the models in an order of cost, and are no more exact than that. LLMRouter has no
 lengths: an answer counts as 200 tokens.
+
+Three tenths of the prompts of MMLU-Pro and ZeroEval, by a hash of their text, are marked as the split to measure on;
+LLMRouter has a split of its own. `train_difficulty.py` learns from the others alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import gzip
+import hashlib
 import json
 import re
 from collections import Counter
@@ -68,12 +72,17 @@ def write(path: Path, lines: list[dict[str, Any]]) -> None:
     print(f"{path}: {len(lines)} prompts")
 
 
+def split(prompt: str) -> str:
+    """The same in whatever file the prompt stands."""
+    return "test" if int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:4]) % 10 < 3 else "train"
+
+
 def mmlupro(folder: Path) -> list[dict[str, Any]]:
     made = []
     for row in rows(folder / "mmlupro_outcomes.jsonl.gz"):
         prompt = row["question"] + "\n" + "\n".join(row["options"])
         models = {model: outcome(model, *_pair(result, prompt)) for model, result in row["r"].items()}
-        made.append({"prompt": prompt, "group": row["category"], "models": models})
+        made.append({"prompt": prompt, "group": row["category"], "split": split(prompt), "models": models})
     return made
 
 
@@ -91,7 +100,7 @@ def zeroeval(folder: Path) -> list[dict[str, Any]]:
     for row in every:
         prompt = row["prompt"]
         models = {m: outcome(m, *_pair(result, prompt)) for m, result in row["r"].items() if m in whole}
-        made.append({"prompt": prompt, "group": row["set"], "models": models})
+        made.append({"prompt": prompt, "group": row["set"], "split": split(prompt), "models": models})
     return made
 
 
@@ -103,9 +112,9 @@ def llmrouter(folder: Path) -> list[dict[str, Any]]:
         # 119 of the prompts to measure on are also among those to learn from.
         if row["split"] != "train" and row["prompt"] in learned:
             continue
-        prompt, split = row["prompt"], "train" if row["split"] == "train" else "test"
+        prompt, part = row["prompt"], "train" if row["split"] == "train" else "test"
         models = {model: outcome(model, score, prompt, 800) for model, score in row["r"].items()}
-        made.append({"prompt": prompt, "group": row["task"], "split": split, "models": models})
+        made.append({"prompt": prompt, "group": row["task"], "split": part, "models": models})
     return made
 
 

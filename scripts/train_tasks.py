@@ -17,7 +17,7 @@ import random
 import struct
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +154,11 @@ def fit(matrix: Matrix, targets: Array, counts: Array, steps: int = 80) -> Array
         held[ROWS] *= 0.01
         return float(entropy + 0.5 * (held * weights).sum()), slope + held
 
-    weights = np.zeros((ROWS + 1, len(TASKS)))
+    return minimise(loss, np.zeros((ROWS + 1, len(TASKS))), steps)
+
+
+def minimise(loss: Callable[[Array], tuple[float, Array]], weights: Array, steps: int, least: float = 1e-4) -> Array:
+    """By L-BFGS, until a step gains less than `least` of the loss. `loss` gives the loss and its slope."""
     value, slope = loss(weights)
     pairs: list[tuple[Array, Array]] = []
     for _ in range(steps):
@@ -170,7 +174,7 @@ def fit(matrix: Matrix, targets: Array, counts: Array, steps: int = 80) -> Array
         while (new := loss(weights - size * step))[0] > value - 1e-4 * size * fall and size > 1e-6:
             size /= 2
         pairs = [*pairs[-7:], (-size * step, new[1] - slope)]
-        done = value - new[0] < 1e-4 * value
+        done = value - new[0] < least * value
         weights, (value, slope) = weights - size * step, new
         if done:
             break

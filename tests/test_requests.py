@@ -72,7 +72,7 @@ def test_a_response_keeps_the_best_of_what_the_dry_run_shows(api: httpx.Client) 
     dry = api.post("/v1/route", json=body).json()
     response = api.post("/v1/responses", json=body).json()
     route = api.get(f"/v1/responses/{response['id']}/route").json()["decision"]["route"]
-    for name in ("ability_task", "difficulty", "expected_output_tokens", "candidates_in_all"):
+    for name in ("ability_task", "difficulty", "difficulty_prior", "difficulty_weight", "expected_output_tokens", "candidates_in_all"):
         assert route[name] == dry[name], name
     assert route["candidates"] == dry["candidates"][:10] and len(dry["candidates"]) > 10
     [chosen] = [c for c in route["candidates"] if (c["provider"], c["model"]) == (dry["provider"], dry["model"])]

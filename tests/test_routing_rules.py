@@ -433,6 +433,13 @@ def test_a_task_that_the_caller_tells_is_what_the_choice_goes_by(api: httpx.Clie
     assert route(api, text)["difficulty"] < route(api, text, metadata={"task": "Reasoning"})["difficulty"]
 
 
+def test_what_was_learned_of_benchmarks_counts_for_what_is_like_them(api: httpx.Client) -> None:
+    sum_ = route(api, "Tom has 12 marbles, gives a third of them to Ann and buys 7 more. How many marbles does Tom have now?")
+    assert sum_["difficulty"] < sum_["difficulty_prior"] - 0.05 and sum_["difficulty_weight"] > 0.5
+    greeting = route(api, "hi, how are you today?")
+    assert abs(greeting["difficulty"] - greeting["difficulty_prior"]) < 0.06 and greeting["difficulty_weight"] < 0.4
+
+
 def test_instructions_and_the_turn_before_tell_the_task_too(api: httpx.Client) -> None:
     system = "You are a translation engine. Translate the text of the user into German and output nothing else."
     text = "The train leaves at nine from platform two."

@@ -357,6 +357,8 @@ class Route(Model):
     task: str | None = None
     confidence: float | None = None
     difficulty: float | None = None
+    difficulty_prior: float | None = None
+    difficulty_weight: float | None = None
     expected_output_tokens: int | None = None
     routing_rules: list[int] = Field(default_factory=list[int])
     warnings: list[Warning_] = Field(default_factory=list[Warning_])

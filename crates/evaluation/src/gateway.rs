@@ -1,50 +1,75 @@
-//! The gateway's own forecast, which learned nothing from any outcomes: the difficulty that it sees in a prompt, against
-//! abilities that are set so that it expects of each model the mean score that it had where was learned from.
+//! The gateway's own forecast: the difficulty that it sees in a prompt, against abilities that are set so that it expects
+//! of each model the mean score that it had where was learned from, at each task that the gateway recognises. So an
+//! operator would set `[[abilities]]` after such a measurement.
 
 use crate::outcomes::Outcomes;
-use tokenrouter_routing::{Prompt, TaskInput, forecast, quality, recognise};
+use tokenrouter_routing::{Prompt, Task, TaskGuess, TaskInput, forecast, quality, recognise};
 
 pub(crate) struct Gateway {
     /// One for each row.
-    difficulties: Vec<f32>,
-    /// One for each model of the pool.
-    abilities: Vec<f32>,
+    seen: Vec<Seen>,
+    /// For each model of the pool its ability at each task.
+    abilities: Vec<[f32; Task::ALL.len()]>,
+}
+
+#[derive(Clone, Copy)]
+struct Seen {
+    task: Task,
+    difficulty: f32,
 }
 
 /// As far as prompts can be told apart by halving; abilities beyond these bounds make no difference.
 const HALVINGS: usize = 30;
 const BOUNDS: (f32, f32) = (-1.0, 2.0);
+/// So many prompts of a task count as much for the ability at it as all others do. A choice.
+const HALF_AT: f32 = 60.0;
 
 impl Gateway {
     pub fn new(outcomes: &Outcomes, train: &[usize], pool: &[usize]) -> Self {
-        let difficulties: Vec<f32> = outcomes.rows.iter().map(|row| difficulty(&row.prompt)).collect();
-        let ability = |model: &usize| {
-            let known = train.iter().filter_map(|row| Some((*row, outcomes.rows[*row].outcomes[*model]?.score)));
-            let (rows, scores): (Vec<usize>, Vec<f32>) = known.unzip();
-            let count = rows.len().max(1) as f32;
-            let wanted = scores.iter().sum::<f32>() / count;
-            let (mut low, mut high) = BOUNDS;
-            for _ in 0..HALVINGS {
-                let middle = f32::midpoint(low, high);
-                let expected = rows.iter().map(|row| quality(middle, difficulties[*row])).sum::<f32>() / count;
-                if expected < wanted { low = middle } else { high = middle }
-            }
-            low
-        };
-        let abilities = pool.iter().map(ability).collect();
-        Self { difficulties, abilities }
+        let seen: Vec<Seen> = outcomes.rows.iter().map(|row| see(&row.prompt)).collect();
+        let abilities = pool
+            .iter()
+            .map(|model| {
+                let known =
+                    train.iter().filter_map(|row| Some((seen[*row], outcomes.rows[*row].outcomes[*model]?.score)));
+                let known: Vec<(Seen, f32)> = known.collect();
+                let overall = ability(&known);
+                Task::ALL.map(|task| {
+                    let at_task: Vec<(Seen, f32)> = known.iter().copied().filter(|row| row.0.task == task).collect();
+                    let count = at_task.len() as f32;
+                    overall + count / (count + HALF_AT) * (ability(&at_task) - overall)
+                })
+            })
+            .collect();
+        Self { seen, abilities }
     }
 
     /// Of each model of the pool, how likely it is to answer this row's prompt well.
     pub fn predict(&self, row: usize) -> Vec<f32> {
-        self.abilities.iter().map(|ability| quality(*ability, self.difficulties[row])).collect()
+        let Seen { task, difficulty } = self.seen[row];
+        self.abilities.iter().map(|abilities| quality(abilities[task as usize], difficulty)).collect()
     }
 }
 
-fn difficulty(prompt: &str) -> f32 {
-    let task = recognise(&TaskInput { last_user: prompt, ..TaskInput::default() }).task;
+/// At which the forecast expects the mean of these scores.
+fn ability(known: &[(Seen, f32)]) -> f32 {
+    let count = known.len().max(1) as f32;
+    let wanted = known.iter().map(|(_, score)| score).sum::<f32>() / count;
+    let (mut low, mut high) = BOUNDS;
+    for _ in 0..HALVINGS {
+        let middle = f32::midpoint(low, high);
+        let expected = known.iter().map(|(seen, _)| quality(middle, seen.difficulty)).sum::<f32>() / count;
+        if expected < wanted { low = middle } else { high = middle }
+    }
+    low
+}
+
+/// As the gateway sees a request that is this prompt and nothing else.
+fn see(prompt: &str) -> Seen {
+    let TaskGuess { task, trained, .. } = recognise(&TaskInput { last_user: prompt, ..TaskInput::default() });
     let input_tokens = prompt.len() as u64 / 4;
-    forecast(&Prompt { last_user: prompt, turns: 1, input_tokens, ..Prompt::default() }, task).difficulty
+    let prompt = Prompt { last_user: prompt, turns: 1, input_tokens, trained, ..Prompt::default() };
+    Seen { task, difficulty: forecast(&prompt, task).difficulty }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 #![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 
 mod curve;
+mod domain;
 mod features;
 mod gateway;
 mod learn;

@@ -87,7 +87,8 @@ pub struct Report {
     /// A model by lot among the cheapest one, two, three and so on: what chance gives.
     pub chance: Vec<Point>,
     pub aiq_router: Interval,
-    /// By the gateway's own forecast, which learned nothing from these outcomes but the mean score of each model.
+    /// By the gateway's own forecast, which learned nothing from these outcomes but the mean score of each model at each task
+    /// that the gateway recognises.
     pub aiq_forecast: Interval,
     /// What that is above the mixture.
     pub forecast_gain: Interval,

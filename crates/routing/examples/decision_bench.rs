@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokenrouter_routing::{
-    Candidate, Catalog, LatencyTracker, Learned, Mode, Needs, Pool, Prompt, Request, TaskInput, forecast, recognise,
-    select,
+    Candidate, Catalog, LatencyTracker, Learned, Mode, Needs, Pool, Prompt, Request, TaskGuess, TaskInput, forecast,
+    recognise, select,
 };
 
 const CANDIDATES: usize = 50;
@@ -31,9 +31,9 @@ fn pool() -> Vec<Candidate> {
 
 /// As the gateway does it, from the text to the order.
 fn decide(pool: &Pool, text: &str, latency: &LatencyTracker, learned: &Arc<Learned>) -> usize {
-    let task = recognise(&TaskInput { last_user: text, ..TaskInput::default() }).task;
+    let TaskGuess { task, trained, .. } = recognise(&TaskInput { last_user: text, ..TaskInput::default() });
     let input_tokens = text.len() as u64 / 4;
-    let prompt = Prompt { last_user: text, turns: 1, input_tokens, ..Prompt::default() };
+    let prompt = Prompt { last_user: text, turns: 1, input_tokens, trained, ..Prompt::default() };
     let request = Request {
         provider: None,
         model: None,

@@ -26,12 +26,12 @@ pub use select::{
     Candidate, Decision, Filter, Filtered, LastTurn, LatencyTracker, LatencyView, Learned, Moved, Needs, Observed,
     Pool, Request, Said, Scores, SelectError, Stay, Target, quality, select,
 };
-pub use task::{Task, TaskGuess, TaskInput, features, recognise};
+pub use task::{Task, TaskGuess, TaskInput, Trained, features, recognise};
 
 /// Makes the tables that tasks are recognised and prompts are forecast by, some milliseconds' work that the first
 /// request would wait for.
 pub fn warm_up() {
     let said = "Hello";
     let guess = recognise(&TaskInput { last_user: said, ..TaskInput::default() });
-    let _ = forecast(&Prompt { last_user: said, ..Prompt::default() }, guess.task);
+    let _ = forecast(&Prompt { last_user: said, trained: guess.trained, ..Prompt::default() }, guess.task);
 }

@@ -18,6 +18,8 @@ pub(super) struct Considered {
     /// The task whose abilities counted.
     ability_task: &'static str,
     difficulty: f64,
+    difficulty_prior: f64,
+    difficulty_weight: f64,
     expected_output_tokens: u64,
     candidates: Vec<Row>,
     /// By the filter's name.
@@ -29,6 +31,8 @@ pub(super) struct Considered {
 struct Kept<'a> {
     ability_task: &'static str,
     difficulty: f64,
+    difficulty_prior: f64,
+    difficulty_weight: f64,
     expected_output_tokens: u64,
     candidates: Vec<&'a Row>,
     candidates_in_all: usize,
@@ -77,6 +81,8 @@ impl Considered {
         Self {
             ability_task: task.as_str(),
             difficulty: short(forecast.difficulty),
+            difficulty_prior: short(forecast.difficulty_prior),
+            difficulty_weight: short(forecast.difficulty_weight),
             expected_output_tokens: forecast.output_tokens,
             candidates: candidates.map(|(place, target)| row(target, field, place)).collect(),
             filtered,
@@ -94,6 +100,8 @@ impl Considered {
         Kept {
             ability_task: self.ability_task,
             difficulty: self.difficulty,
+            difficulty_prior: self.difficulty_prior,
+            difficulty_weight: self.difficulty_weight,
             expected_output_tokens: self.expected_output_tokens,
             candidates: kept.map(|(_, row)| row).collect(),
             candidates_in_all: self.candidates.len(),
@@ -129,9 +137,9 @@ fn whole(ms: f32) -> u64 {
     ms.round() as u64
 }
 
-/// The words for people and programs: `difficulty`, `expected_output_tokens`, `candidates`, `candidates_in_all`,
-/// `filtered` (a model each, or where no names were kept a count for each reason). None if it is not what [`Considered`]
-/// writes.
+/// The words for people and programs: `difficulty` and what it is made of, `expected_output_tokens`, `candidates`,
+/// `candidates_in_all`, `filtered` (a model each, or where no names were kept a count for each reason). None if it is not
+/// what [`Considered`] writes.
 #[must_use]
 pub fn considered_json(route: &Value) -> Option<Value> {
     let rows = route["candidates"].as_array()?.iter().map(candidate).collect::<Option<Vec<_>>>()?;
@@ -147,6 +155,8 @@ pub fn considered_json(route: &Value) -> Option<Value> {
     Some(json!({
         "ability_task": route["ability_task"],
         "difficulty": route["difficulty"],
+        "difficulty_prior": route["difficulty_prior"],
+        "difficulty_weight": route["difficulty_weight"],
         "expected_output_tokens": route["expected_output_tokens"],
         "candidates_in_all": route["candidates_in_all"].as_u64().unwrap_or(rows.len() as u64),
         "candidates": rows,

@@ -5,7 +5,7 @@ use super::task::text;
 use crate::error::ApiResult;
 use std::borrow::Cow;
 use tokenrouter_protocol::{Item, OutputValue, Part, Request, Role, TextFormat};
-use tokenrouter_routing::{self as routing, Effort, Forecast, Needs, Prompt, Task, TaskInput};
+use tokenrouter_routing::{self as routing, Effort, Forecast, Needs, Prompt, Task, TaskGuess, TaskInput};
 
 /// Longer user turns before the last that are looked at.
 const TURNS_BEFORE: usize = 3;
@@ -22,7 +22,7 @@ const SHORT: usize = 160;
 
 /// Of a request whose history is in front of it. A task that the caller told beats what was recognised, and stays,
 /// whatever was asked for before.
-pub(super) fn of(request: &Request, recognised: Task, told: Option<Task>) -> ApiResult<Needs> {
+pub(super) fn of(request: &Request, recognised: TaskGuess, told: Option<Task>) -> ApiResult<Needs> {
     let mut found = Found::default();
     for item in &request.input {
         match item {
@@ -38,7 +38,8 @@ pub(super) fn of(request: &Request, recognised: Task, told: Option<Task>) -> Api
     // what it can, and the caller is told.
     let wishes = tokenrouter_providers::is_in_messages_words(request);
     let input_tokens_estimate = prompt_tokens(request)? as u64;
-    let (task, forecast) = forecast(request, told.unwrap_or(recognised), input_tokens_estimate);
+    let guess = TaskGuess { task: told.unwrap_or(recognised.task), ..recognised };
+    let (task, forecast) = forecast(request, guess, input_tokens_estimate);
     Ok(Needs {
         tools: !request.tools.is_empty(),
         images: found.images,
@@ -76,7 +77,7 @@ impl Found {
 
 /// Of the last user turn; but a conversation whose turn before was harder has not become easy by `go on`, and what is
 /// said so shortly is of the same task.
-fn forecast(request: &Request, task: Task, input_tokens: u64) -> (Task, Forecast) {
+fn forecast(request: &Request, guess: TaskGuess, input_tokens: u64) -> (Task, Forecast) {
     let is_users = |item: &&Item| matches!(item, Item::Message(message) if message.role == Role::User);
     let mut newest_first = request.input.iter().rev().filter_map(user_text);
     let last = newest_first.next().unwrap_or_default();
@@ -87,24 +88,24 @@ fn forecast(request: &Request, task: Task, input_tokens: u64) -> (Task, Forecast
         has_schema: !matches!(request.text.format, TextFormat::Text),
         effort: effort(request),
         input_tokens,
+        trained: guess.trained,
     };
-    let mut of = (task, routing::forecast(&prompt, task));
+    let mut of = (guess.task, routing::forecast(&prompt, guess.task));
     let mut left = LOOKED_AT;
     let mut faded = if last.len() <= SHORT { 0.0 } else { FADES };
     let mut longer = 0;
     for turn in newest_first.take(MOST_TURNS_BEFORE) {
         let beginning = &turn[..turn.floor_char_boundary(left)];
         left -= beginning.len();
-        let prompt = Prompt { last_user: beginning, ..prompt };
-        let input = TaskInput { last_user: beginning, ..TaskInput::default() };
-        let task = routing::recognise(&input).task;
+        let TaskGuess { task, trained, .. } =
+            routing::recognise(&TaskInput { last_user: beginning, ..TaskInput::default() });
+        let prompt = Prompt { last_user: beginning, trained, ..prompt };
         let forecast = routing::forecast(&prompt, task);
         let difficulty = forecast.difficulty - faded;
         if difficulty > of.1.difficulty {
-            of.1.difficulty = difficulty;
-            if last.len() <= SHORT {
-                of = (task, Forecast { difficulty, ..forecast });
-            }
+            let (task, output_tokens) =
+                if last.len() <= SHORT { (task, forecast.output_tokens) } else { (of.0, of.1.output_tokens) };
+            of = (task, Forecast { difficulty, output_tokens, ..forecast });
         }
         let is_short = turn.len() <= SHORT;
         faded += if is_short { FADES_BY_SHORT } else { FADES };
@@ -138,7 +139,7 @@ mod tests {
         let input: Vec<Value> = turns.iter().map(|turn| json!({"role": "user", "content": turn})).collect();
         let request = Request::parse(json!({"input": input})).unwrap();
         let guess = routing::recognise(&TaskInput { last_user: turns.last().unwrap(), ..TaskInput::default() });
-        forecast(&request, guess.task, 1_000)
+        forecast(&request, guess, 1_000)
     }
 
     const HARD: &str = "Implement a lock-free multi-producer queue in Rust. It must be linearizable and must not leak memory. \
@@ -191,7 +192,8 @@ mod tests {
         let request =
             |content: Value| Request::parse(json!({"input": [{"role": "user", "content": content}]})).unwrap();
         let text = |text: &str| json!({"type": "input_text", "text": text});
-        let apart = forecast(&request(json!([text(HARD), text("Thanks.")])), Task::Coding, 100);
+        let guess = routing::recognise(&TaskInput { last_user: HARD, ..TaskInput::default() });
+        let apart = forecast(&request(json!([text(HARD), text("Thanks.")])), guess, 100);
         assert!(apart.1.difficulty >= forecast_of(&[HARD]).1.difficulty - 0.01, "{apart:?}");
     }
 

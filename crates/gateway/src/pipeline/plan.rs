@@ -206,7 +206,7 @@ fn consider(
         provider,
         model,
         mode,
-        needs: needs::of(request, guess.task, told_task)?,
+        needs: needs::of(request, guess, told_task)?,
         provider_by_rule,
         model_by_rule,
         allowed: Arc::clone(side.allowed),

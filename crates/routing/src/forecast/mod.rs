@@ -17,6 +17,12 @@ use signs::Signs;
 pub struct Forecast {
     /// 0 to 1, on the scale of a model's ability: a model of this ability answers well half of the time.
     pub difficulty: f32,
+    /// What it would be by the signs alone.
+    pub difficulty_prior: f32,
+    /// What of that the words say that are looked for (`cues.rs`).
+    pub difficulty_words: f32,
+    /// 0 to 1: how much what was learned counted.
+    pub difficulty_weight: f32,
     /// Of the answer, if the caller sets no limit.
     pub output_tokens: u64,
 }
@@ -29,8 +35,21 @@ const MOST: f32 = 0.4;
 #[must_use]
 pub fn forecast(prompt: &Prompt<'_>, task: Task) -> Forecast {
     let signs = Signs::of(prompt);
-    let difficulty = (usual(task) + signs.harder().clamp(-MOST, MOST)).clamp(0.02, 0.98);
-    Forecast { difficulty, output_tokens: length::expected(task, difficulty, &signs) }
+    let difficulty_prior = within(usual(task) + signs.harder().clamp(-MOST, MOST));
+    let difficulty_words = signs.said.harder.clamp(-MOST, MOST);
+    let difficulty = within(difficulty_prior + prompt.trained.harder(difficulty_prior - difficulty_words));
+    let difficulty_weight = prompt.trained.weight;
+    Forecast {
+        difficulty,
+        difficulty_prior,
+        difficulty_words,
+        difficulty_weight,
+        output_tokens: length::expected(task, difficulty, &signs),
+    }
+}
+
+fn within(difficulty: f32) -> f32 {
+    difficulty.clamp(0.02, 0.98)
 }
 
 /// The difficulty of a task's middling prompt, on the scale on which gpt-4o's ability is 0.5. A choice: it
@@ -49,9 +68,11 @@ fn usual(task: Task) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{TaskInput, recognise};
 
     fn of(text: &str, task: Task) -> Forecast {
-        forecast(&Prompt { last_user: text, ..Prompt::default() }, task)
+        let trained = recognise(&TaskInput { last_user: text, ..TaskInput::default() }).trained;
+        forecast(&Prompt { last_user: text, trained, ..Prompt::default() }, task)
     }
 
     /// From easy to hard, each prompt at its task.
@@ -119,9 +140,28 @@ mod tests {
     #[test]
     fn what_is_harder_is_forecast_as_harder() {
         for (task, prompts) in RISING {
-            let difficulties = prompts.map(|prompt| of(prompt, task).difficulty);
-            assert!(difficulties.is_sorted(), "{task:?}: {difficulties:?}");
-            assert!(difficulties[2] - difficulties[0] > 0.2, "{task:?}: {difficulties:?}");
+            let by_signs = prompts.map(|prompt| of(prompt, task).difficulty_prior);
+            assert!(by_signs.is_sorted(), "{task:?}: {by_signs:?}");
+            // Of what is easy, what was learned may take one for as easy as the other.
+            let [easy, middle, hard] = prompts.map(|prompt| of(prompt, task).difficulty);
+            assert!(middle > easy - 0.05 && hard > middle && hard - easy > 0.2, "{task:?}: {easy} {middle} {hard}");
+        }
+    }
+
+    #[test]
+    fn what_was_learned_counts_for_what_is_like_it() {
+        let told = |text: &str, task| {
+            let Forecast { difficulty, difficulty_prior, difficulty_weight, .. } = of(text, task);
+            (difficulty - difficulty_prior, difficulty_weight)
+        };
+        let (harder, weight) = told(
+            "Tom has 12 marbles. He gives a third of them to Ann and buys 7 more. How many marbles does Tom have now?",
+            Task::Math,
+        );
+        assert!(harder < -0.1 && weight > 0.7, "{harder} {weight}");
+        for text in ["", "hello", "thanks!", "Übersetze das bitte ins Englische", "Make the button blue and push it"] {
+            let (harder, weight) = told(text, Task::Chat);
+            assert!(harder.abs() < 0.06 && weight < 0.4, "{text}: {harder} {weight}");
         }
     }
 

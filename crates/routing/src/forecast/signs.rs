@@ -1,6 +1,7 @@
 //! What can be seen of a request at little cost.
 
 use super::cues::{self, Said};
+use crate::Trained;
 
 /// How much thought the caller asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct Prompt<'a> {
     pub effort: Effort,
     /// Of the whole prompt, with its history.
     pub input_tokens: u64,
+    /// What was learned of such a last user turn, where its task was recognised.
+    pub trained: Trained,
 }
 
 /// Bytes that are read at either end.

@@ -1,7 +1,7 @@
 //! What the modes make of a mixed workload: ten tasks from easy to hard, and every model of the catalog.
 
 use super::*;
-use crate::{Catalog, Prompt, forecast};
+use crate::{Catalog, Prompt, TaskInput, forecast, recognise};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -157,7 +157,8 @@ fn catalog() -> Vec<Candidate> {
 }
 
 fn request(mode: Mode, task: Task, text: &str, input_tokens: u64) -> Request {
-    let prompt = Prompt { last_user: text, input_tokens, turns: 1, ..Prompt::default() };
+    let trained = recognise(&TaskInput { last_user: text, ..TaskInput::default() }).trained;
+    let prompt = Prompt { last_user: text, input_tokens, turns: 1, trained, ..Prompt::default() };
     Request {
         provider: None,
         model: None,

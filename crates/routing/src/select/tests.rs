@@ -46,7 +46,13 @@ fn needs(input_tokens_estimate: u64) -> Needs {
         input_tokens_estimate,
         max_output_tokens: Some(20),
         task: Task::Chat,
-        forecast: Forecast { difficulty: 0.1, output_tokens: 150 },
+        forecast: Forecast {
+            difficulty: 0.1,
+            difficulty_prior: 0.1,
+            difficulty_words: 0.0,
+            difficulty_weight: 0.0,
+            output_tokens: 150,
+        },
     }
 }
 

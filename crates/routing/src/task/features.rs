@@ -78,6 +78,11 @@ const WEIGHTS: [(f32, u16); GROUPS] = [
 ];
 
 impl Group {
+    /// What is said of the last user turn whatever else there is beside it.
+    pub(super) fn is_of_the_prompt(self) -> bool {
+        (self as usize) < Self::InstructionsWord as usize && self != Self::MeaningContext
+    }
+
     /// What each feature counts, where there are `count` of the group.
     #[allow(clippy::cast_precision_loss)]
     pub(super) fn weight(group: usize, count: usize) -> f32 {

@@ -9,8 +9,11 @@ mod shape;
 #[cfg(test)]
 mod tests;
 mod text;
+mod trained;
 mod weights;
 mod words;
+
+pub use trained::Trained;
 
 use features::Sink;
 use weights::{Sums, TASKS};
@@ -72,6 +75,8 @@ pub struct TaskGuess {
     pub task: Task,
     /// 0 to 1: how likely it is right. Of guesses with 0.8, about eight in ten are.
     pub confidence: f32,
+    /// What was learned of how hard such a last user turn is.
+    pub trained: Trained,
 }
 
 /// What a task is recognised by.
@@ -102,27 +107,27 @@ const FILES: [(Task, f32); 3] = [(Task::Summarization, 0.4), (Task::Extraction, 
 /// It reads the beginning and the end of each text, so its time is bounded whatever the request's length.
 #[must_use]
 pub fn recognise(input: &TaskInput<'_>) -> TaskGuess {
-    let chances = chances(input);
+    let (chances, trained) = chances(input);
     let mut best = (Task::Qa, 0.0);
     for (task, chance) in Task::ALL.into_iter().zip(chances) {
         if chance > best.1 {
             best = (task, chance);
         }
     }
-    TaskGuess { task: best.0, confidence: best.1 }
+    TaskGuess { task: best.0, confidence: best.1, trained }
 }
 
-/// The chance of each task, in the order of `Task::ALL`.
+/// The chance of each task, in the order of `Task::ALL`, and what was learned of the last user turn.
 #[allow(clippy::cast_precision_loss)]
-fn chances(input: &TaskInput<'_>) -> [f32; TASKS] {
+fn chances(input: &TaskInput<'_>) -> ([f32; TASKS], Trained) {
     if is_silent(input.last_user) && is_silent(input.instructions) {
         let mut chances = [1.0 / TASKS as f32; TASKS];
         chances[Task::Qa as usize] += f32::EPSILON;
-        return chances;
+        return (chances, Trained::default());
     }
-    let mut logits = logits(input);
+    let (mut logits, trained) = read(input);
     if input.last_user.len() <= FOLLOWS && !is_silent(input.before) {
-        let before = self::logits(&TaskInput { last_user: input.before, before: "", ..*input });
+        let (before, _) = read(&TaskInput { last_user: input.before, before: "", ..*input });
         logits.iter_mut().zip(before).for_each(|(logit, before)| *logit += BEFORE * before);
     }
     let beside: [(bool, &[(Task, f32)]); 3] =
@@ -133,10 +138,10 @@ fn chances(input: &TaskInput<'_>) -> [f32; TASKS] {
     let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let powers = logits.map(|logit| (logit - most).exp());
     let sum: f32 = powers.iter().sum();
-    powers.map(|power| power / sum)
+    (powers.map(|power| power / sum), if is_silent(input.last_user) { Trained::default() } else { trained })
 }
 
-fn logits(input: &TaskInput<'_>) -> [f32; TASKS] {
+fn read(input: &TaskInput<'_>) -> ([f32; TASKS], Trained) {
     let mut sums = Sums::default();
     features::see(input, &mut sums);
     sums.logits()

@@ -101,7 +101,7 @@ fn chances_are_those_that_the_trainer_reckoned() {
         if is_silent(text(row, "prompt")) && is_silent(text(row, "instructions")) {
             continue;
         }
-        let chances = chances(&of_row(row));
+        let (chances, _) = chances(&of_row(row));
         for (chance, reckoned) in chances.iter().zip(row["chances"].as_array().unwrap()) {
             let apart = (f64::from(*chance) - reckoned.as_f64().unwrap()).abs();
             assert!(apart < 0.001, "{row}: {chances:?}");
@@ -139,8 +139,8 @@ fn instructions_tell_what_is_done_with_the_users_text() {
 #[test]
 fn a_schema_speaks_for_extraction() {
     let input = TaskInput { last_user: "Ann, 34, from Leeds; Bo, 28, from York", ..TaskInput::default() };
-    let with = chances(&TaskInput { has_schema: true, ..input })[Task::Extraction as usize];
-    assert!(with > chances(&input)[Task::Extraction as usize]);
+    let with = chances(&TaskInput { has_schema: true, ..input }).0[Task::Extraction as usize];
+    assert!(with > chances(&input).0[Task::Extraction as usize]);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! in little-endian; then a byte for each row and task.
 
 use super::features::{GROUPS, Group, HASHED, MEANING_ROWS, ROWS, Sink};
+use super::trained::{self, Trained};
 
 static BYTES: &[u8] = include_bytes!("../../data/tasks.bin");
 
@@ -26,16 +27,23 @@ pub(super) struct Sums {
     sums: [[i32; TASKS]; GROUPS],
     counts: [usize; GROUPS],
     regions: [usize; GROUPS],
+    trained: trained::Sums,
 }
 
 impl Default for Sums {
     fn default() -> Self {
-        Self { sums: [[0; TASKS]; GROUPS], counts: [0; GROUPS], regions: [0; GROUPS] }
+        Self {
+            sums: [[0; TASKS]; GROUPS],
+            counts: [0; GROUPS],
+            regions: [0; GROUPS],
+            trained: trained::Sums::default(),
+        }
     }
 }
 
 impl Sink for Sums {
     fn add(&mut self, group: Group, row: usize) {
+        self.trained.add(group, row);
         let group = group as usize;
         self.counts[group] += 1;
         self.regions[group] = usize::from(row >= HASHED) + usize::from(row >= HASHED + MEANING_ROWS);
@@ -47,16 +55,19 @@ impl Sink for Sums {
 }
 
 impl Sums {
-    /// How much speaks for each task, in the order of `Task::ALL`: the logarithm of its chance, up to a constant.
+    /// How much speaks for each task, in the order of `Task::ALL`: the logarithm of its chance, up to a constant; and what
+    /// was learned of such a prompt.
     #[allow(clippy::cast_precision_loss)]
-    pub fn logits(&self) -> [f32; TASKS] {
+    pub fn logits(&self) -> ([f32; TASKS], Trained) {
+        let mut factors = [(0.0, 0); GROUPS];
         let mut logits: [f32; TASKS] = std::array::from_fn(|task| number(REGIONS + task));
         for (group, sums) in self.sums.iter().enumerate().filter(|(group, _)| self.counts[*group] > 0) {
-            let factor = Group::weight(group, self.counts[group]) * number(self.regions[group]);
+            factors[group] = (Group::weight(group, self.counts[group]), self.regions[group]);
+            let factor = factors[group].0 * number(self.regions[group]);
             for (logit, sum) in logits.iter_mut().zip(sums) {
                 *logit += factor * *sum as f32;
             }
         }
-        logits
+        (logits, self.trained.of(&factors))
     }
 }

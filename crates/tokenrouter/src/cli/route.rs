@@ -37,11 +37,12 @@ pub(super) async fn run(args: RouteArgs) -> Result<(), Failure> {
         return output::line(route);
     }
     tell!(
-        "mode {}, task {}, confidence {:.2}, difficulty {:.2}, about {} tokens of answer",
+        "mode {}, task {}, confidence {:.2}, difficulty {:.2} ({:.2} by its signs alone), about {} tokens of answer",
         table::cell(&route, "mode"),
         table::cell(&route, "task"),
         route["confidence"].as_f64().unwrap_or_default(),
         route["difficulty"].as_f64().unwrap_or_default(),
+        route["difficulty_prior"].as_f64().unwrap_or_default(),
         table::cell(&route, "expected_output_tokens"),
     );
     for rule in route["routing_rules"].as_array().into_iter().flatten() {
