@@ -12,6 +12,7 @@ import openai
 import pytest
 from errors import check_error
 from response_stream import check_order, events, streamed_text, text_of
+from test_schema import CALL_WEATHER, WEATHER
 
 MODELS = ["openai/gpt-4o", "anthropic/claude-sonnet-4-5"]
 
@@ -44,6 +45,30 @@ def test_a_replay_asks_no_provider(api: httpx.Client, simulator: gp.Simulator, m
     assert check_order(stream) == made
     assert streamed_text(stream) == text_of(made)
     assert len(simulator.requests(mark)) == 1
+
+
+@pytest.mark.parametrize(
+    "model", ["openai/o3", "anthropic/claude-sonnet-4-5", "gemini/gemini-3.5-flash", "deepseek/deepseek-v4-flash"]
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_reasoning_goes_on_by_the_id_alone(
+    api: httpx.Client, simulator: gp.Simulator, mark: str, model: str, stream: bool
+) -> None:
+    """No provider keeps it, so it must come back sealed though nobody asked for that."""
+    body = {"model": model, "reasoning": {"effort": "low", "summary": "auto"}, "tools": [WEATHER]}
+    if stream:
+        first = check_order(events(api, **body, input=f"{mark} {CALL_WEATHER}"))
+    else:
+        first = create(api, f"{mark} {CALL_WEATHER}", **body)
+    thought, call = first["output"]
+    assert (thought["type"], call["type"]) == ("reasoning", "function_call")
+    result = {"type": "function_call_output", "call_id": call["call_id"], "output": "18 degrees"}
+    second = create(api, [result], **body, previous_response_id=first["id"])
+    assert second["tokenrouter"]["warnings"] == [] and "18 degrees" in text_of(second)
+    if model == "openai/o3":
+        sent = simulator.requests(mark)[-1]["body"]
+        assert [item["type"] for item in sent["input"]][1:] == ["reasoning", "function_call", "function_call_output"]
+        assert sent["input"][1]["encrypted_content"] and sent["store"] is False
 
 
 def test_a_replay_needs_no_body(api: httpx.Client) -> None:

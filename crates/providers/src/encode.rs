@@ -228,7 +228,8 @@ mod tests {
         let body = json!({"input": "hi", "user": "u", "safety_identifier": "s", "prompt_cache_key": "k",
                           "include": ["file_search_call.results"]});
         let (openai, lost) = sent(Kind::OpenAi, body.clone());
-        assert!(HINTS.iter().all(|name| openai[*name] == body[*name]) && lost.is_empty(), "{lost:?}");
+        assert!(HINTS[..3].iter().all(|name| openai[*name] == body[*name]) && lost.is_empty(), "{lost:?}");
+        assert_eq!(openai["include"], json!(["file_search_call.results", "reasoning.encrypted_content"]));
         let hints = [("prompt_cache_key".to_owned(), true), ("include".to_owned(), true)];
         for (kind, named) in [
             (Kind::Anthropic, vec!["user"]),
@@ -263,6 +264,23 @@ mod tests {
             lost.sort();
             assert_eq!(lost, [("include".to_owned(), false), ("top_logprobs".to_owned(), false)], "{kind:?}");
             assert_eq!((&sent["logprobs"], &sent["top_logprobs"]), (&Value::Null, &Value::Null), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn openais_reasoning_is_asked_for_sealed_where_there_is_any() {
+        for (reasoning, asked, wanted) in [
+            (true, json!([]), json!(["reasoning.encrypted_content"])),
+            (true, json!(["reasoning.encrypted_content"]), json!(["reasoning.encrypted_content"])),
+            (false, json!([]), Value::Null),
+            (false, json!(["reasoning.encrypted_content"]), json!(["reasoning.encrypted_content"])),
+        ] {
+            let (kind, provider, model) = (Kind::OpenAi, "p", "m");
+            let target =
+                Target { kind, provider, model, account: None, max_output_tokens: None, reasoning, stream: false };
+            let request = Request::parse(json!({"input": "hi", "include": asked})).unwrap();
+            let sent: Value = serde_json::from_slice(&encode(&target, &request).unwrap().body).unwrap();
+            assert_eq!(sent["include"], wanted);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Our request as OpenAI's.
 
-use crate::encode::{Context, EncodeError, to_json};
+use crate::encode::{Context, EncodeError, Target, to_json};
 use crate::envelope::{Opened, open};
 use serde_json::{Map, Value, json};
 use tokenrouter_protocol::{Item, Reasoning, Request, TextConfig, Tool};
@@ -30,9 +30,7 @@ pub(crate) fn encode(context: &mut Context, request: &Request) -> Result<Vec<u8>
     put("top_logprobs", json!(request.top_logprobs));
     put("max_output_tokens", json!(request.max_output_tokens));
     put("truncation", json!(request.truncation));
-    if !request.include.is_empty() {
-        put("include", json!(request.include));
-    }
+    put("include", include(context.target, request));
     put("service_tier", json!(request.service_tier));
     put("safety_identifier", json!(request.safety_identifier));
     put("prompt_cache_key", json!(request.prompt_cache_key));
@@ -61,6 +59,17 @@ pub(crate) fn encode(context: &mut Context, request: &Request) -> Result<Vec<u8>
         }
     }
     to_json(&body, 1_024)
+}
+
+/// Of a model that reasons its sealed reasoning is always asked for: OpenAI keeps none, and what goes on from this answer
+/// needs it. Other models refuse to be asked.
+fn include(target: &Target, request: &Request) -> Value {
+    const SEALED: &str = "reasoning.encrypted_content";
+    let mut include: Vec<&str> = request.include.iter().map(String::as_str).collect();
+    if target.reasoning && !include.contains(&SEALED) {
+        include.push(SEALED);
+    }
+    if include.is_empty() { Value::Null } else { json!(include) }
 }
 
 /// The tools that are allowed are named with their types.
