@@ -147,10 +147,21 @@ impl Store {
         self.database.read(move |db| workspaces::show(db, workspace_id)).await
     }
 
-    /// Sets all that a workspace sets for itself: `None` takes a setting away. The workspace as changed; `None` if
-    /// there is none.
-    pub async fn set_workspace(&self, workspace_id: i64, settings: WorkspaceSettings) -> Result<Option<WorkspaceRow>> {
-        self.database.write(move |db| Ok(workspaces::set(db, workspace_id, &settings)?)).await
+    /// Changes what a workspace sets for itself, from what it is when nobody else can write. The workspace as changed,
+    /// or what `change` refuses; `None` if there is no such workspace.
+    pub async fn change_workspace<E: Send + 'static>(
+        &self,
+        workspace_id: i64,
+        change: impl FnOnce(WorkspaceSettings) -> std::result::Result<WorkspaceSettings, E> + Send + 'static,
+    ) -> Result<Option<std::result::Result<WorkspaceRow, E>>> {
+        let change = move |db: &rusqlite::Transaction<'_>| {
+            let Some(before) = workspaces::show(db, workspace_id)? else { return Ok(None) };
+            match change(before.settings) {
+                Ok(settings) => Ok(workspaces::set(db, workspace_id, &settings)?.map(Ok)),
+                Err(refused) => Ok(Some(Err(refused))),
+            }
+        };
+        self.database.write(change).await
     }
 
     /// The oldest workspace of this name.

@@ -63,10 +63,10 @@ pub(super) async fn update_workspace(
     headers: HeaderMap,
     body: Body,
 ) -> ApiResult<Json<Value>> {
-    let before = find(&app, caller.workspace_id).await?.settings;
-    let settings = read_workspace_settings(read_json(&app, &headers, body).await?, before)?;
-    let row = app.store.set_workspace(caller.workspace_id, settings).await?;
-    let row = row.ok_or_else(|| ApiError::not_found("such workspace"))?;
+    let body = read_json(&app, &headers, body).await?;
+    let change = |before| read_workspace_settings(body, before);
+    let row = app.store.change_workspace(caller.workspace_id, change).await?;
+    let row = row.ok_or_else(|| ApiError::not_found("such workspace"))??;
     app.refresh().await;
     Ok(Json(shown(&app, &row)))
 }

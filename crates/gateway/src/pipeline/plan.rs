@@ -344,7 +344,7 @@ fn explained(
     tell("mode", json!(chosen.mode.as_str()));
     tell("task", json!(chosen.task));
     tell("task_confidence", json!(chosen.task_confidence));
-    tell("task_rules_from", json!(side.task_confidence));
+    tell("task_rules_from", json!((f64::from(side.task_confidence) * 100.0).round() / 100.0));
     tell("confidence", json!(decision.confidence));
     tell("routing_rules", json!(chosen.rules));
     tell("warnings", json!(warnings));

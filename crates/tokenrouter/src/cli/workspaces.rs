@@ -108,10 +108,10 @@ pub(super) async fn run(command: WorkspacesCommand) -> Result<(), Failure> {
 async fn change(settings: &SettingsArgs, workspace: &str, fields: Value, json: bool) -> Result<(), Failure> {
     let store = open_store(&settings.load(None)?).await?;
     let id = find_workspace(&store, workspace).await?;
-    let gone = || Failure::of("the workspace has gone");
-    let before = store.get_workspace(id).await.map_err(Failure::of)?.ok_or_else(gone)?.settings;
-    let set = read_workspace_settings(fields, before).map_err(|error| Failure::Other(error.message))?;
-    let row = store.set_workspace(id, set).await.map_err(Failure::of)?.ok_or_else(gone)?;
+    let row =
+        store.change_workspace(id, |before| read_workspace_settings(fields, before)).await.map_err(Failure::of)?;
+    let row = row.ok_or_else(|| Failure::of("the workspace has gone"))?;
+    let row = row.map_err(|error| Failure::Other(error.message))?;
     store.close().await;
     tell!("workspace {workspace}:");
     print(&[row], json)
