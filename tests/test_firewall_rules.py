@@ -474,6 +474,40 @@ def test_no_text_gets_round_a_prompt_rule(api: httpx.Client, simulator: gp.Simul
     assert all("SECRET" not in json.dumps(sent["body"]) for sent in simulator.requests(mark))
 
 
+CALLED: list[dict[str, Any]] = [HISTORY[1], HISTORY[2]]
+USER = {"role": "user", "content": "Hi"}
+
+
+def thought(*texts: str) -> dict[str, Any]:
+    return {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": text} for text in texts]}
+
+
+# Texts in pieces. No provider may be sent what a rule would have found in a whole text, and did not find in the pieces.
+PIECES: dict[str, list[Any]] = {
+    "one thought": [USER, thought("SEC", "RET"), *CALLED],
+    "two thoughts": [USER, thought("SEC"), thought("RET"), *CALLED],
+    "a text and a refusal": [USER, {"role": "assistant", "content": [
+        {"type": "output_text", "text": "SEC"}, {"type": "refusal", "refusal": "RET"}]}, USER],
+    "a text with notes": [USER, {"role": "assistant", "content": [
+        {"type": "output_text", "text": "SEC", "annotations": [
+            {"type": "url_citation", "url": "http://x", "start_index": 0, "end_index": 1, "title": "t"}]},
+        {"type": "output_text", "text": "RET"}]}, USER],
+    "a tool's output": [USER, HISTORY[1], HISTORY[2] | {"output": [
+        {"type": "input_text", "text": "SEC"}, {"type": "input_text", "text": "RET"}]}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("model", [*MODELS, "deepseek/deepseek-v4-pro"])
+@pytest.mark.parametrize("pieces", PIECES)
+def test_no_text_that_a_rule_would_find_is_put_together_behind_it(
+    api: httpx.Client, simulator: gp.Simulator, mark: str, pieces: str, model: str
+) -> None:
+    create(api, "secret", "block")
+    answer = api.post("/v1/responses", json={"model": model, "instructions": mark, "input": PIECES[pieces]})
+    assert answer.status_code in (200, 422), answer.text
+    assert all("SECRET" not in json.dumps(sent["body"]) for sent in simulator.requests(mark))
+
+
 def test_masked_arguments_and_structured_answers_are_json(api: httpx.Client) -> None:
     create(api, "Paris", "mask", scope="response", replacement='say "x"\n')
     create(api, r"\d+", "mask", scope="response", type="regex", replacement="#")

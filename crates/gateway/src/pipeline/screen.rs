@@ -142,6 +142,10 @@ impl PromptScreen<'_> {
                 self.object(&mut output.extra)
             }
             Item::Reasoning(reasoning) => {
+                // Encoders put the pieces of a thought together.
+                if reasoning.content.len() > 1 {
+                    reasoning.content = vec![reasoning.content.concat()];
+                }
                 reasoning.summary.iter_mut().chain(&mut reasoning.content).try_for_each(|text| self.text(text))?;
                 self.object(&mut reasoning.extra)
             }

@@ -275,14 +275,14 @@ impl Messages {
                 let why = match reasoning.encrypted_content.as_deref().map(|sealed| open(sealed, context.target)) {
                     // Without calls of tools it is passed over by the provider itself.
                     Some(Opened::Native(_)) => {
-                        reasoning.content.iter().for_each(|text| self.thought.push_str(text));
+                        self.think(&reasoning.content);
                         return Ok(());
                     }
                     Some(Opened::Foreign(why)) => why,
                     Some(Opened::Bare) => "it was not made by this provider".to_owned(),
                     // As a client of chats gives it back. It is plain text, which DeepSeek binds to nobody.
                     None if reasoning.content.iter().any(|text| !text.is_empty()) => {
-                        reasoning.content.iter().for_each(|text| self.thought.push_str(text));
+                        self.think(&reasoning.content);
                         return Ok(());
                     }
                     None => "it has no `encrypted_content`".to_owned(),
@@ -304,17 +304,35 @@ impl Messages {
         }
         Ok(())
     }
+
+    /// Thoughts that stand one after the other; the firewall has screened each apart.
+    fn think(&mut self, thought: &[String]) {
+        if !self.thought.is_empty() {
+            self.thought.push_str("\n\n");
+        }
+        thought.iter().for_each(|text| self.thought.push_str(text));
+    }
 }
 
+/// The texts of an earlier answer as one. Pieces of one text stand without anything between them; the firewall has
+/// screened those as one. It has screened a refusal, and a text with notes, apart: no match of its rules may come of
+/// what is put together here.
 fn assistant_text(message: &Message) -> String {
-    message
-        .content
-        .iter()
-        .filter_map(|part| match part {
-            Part::Text { text, .. } | Part::Refusal { text } => Some(text.as_str()),
-            _ => None,
-        })
-        .collect()
+    let mut all = String::new();
+    let mut goes_on = false;
+    for part in &message.content {
+        let (text, is_piece) = match part {
+            Part::Text { text, annotations, extra } => (text, annotations.is_empty() && extra.is_empty()),
+            Part::Refusal { text } => (text, false),
+            _ => continue,
+        };
+        if !(all.is_empty() || goes_on && is_piece) {
+            all.push('\n');
+        }
+        all.push_str(text);
+        goes_on = is_piece;
+    }
+    all
 }
 
 /// A text alone is a string, which every host understands; otherwise a list of parts.

@@ -147,7 +147,7 @@ impl Turns {
                         other => beside.extend(part_of(other, &format!("input[{i}].output[{j}]"))?),
                     }
                 }
-                response["response"] = json!({ "output": texts.concat() });
+                response["response"] = json!({ "output": texts.join("\n") });
                 if is_third_generation(context.target.model) && beside.iter().all(|part| part["inlineData"].is_object())
                 {
                     if !beside.is_empty() {
