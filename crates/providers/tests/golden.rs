@@ -245,7 +245,8 @@ fn trap_13_an_image_in_a_tools_result_comes_right_after_the_results_or_within_th
     }
     let sent = request_of("mistral", "image_in_result");
     assert_eq!(sent["body"]["messages"][2]["content"][1]["type"], "image_url");
-    assert_eq!(sent["warnings"], json!([]));
+    // Of what the user says then, not of the image.
+    assert_eq!(sent["warnings"][0][0], "input[5]");
 }
 
 #[test]
@@ -335,7 +336,9 @@ fn trap_5_arguments_go_back_byte_for_byte_and_none_are_an_empty_object_in_every_
 fn trap_10_no_host_of_chats_is_sent_the_role_of_a_developer() {
     for dialect in CHATS {
         let roles: Vec<Value> = messages(dialect, "system").iter().map(|m| m["role"].clone()).collect();
-        assert_eq!(roles, ["system", "system", "user", "system", "assistant", "user"], "{dialect}");
+        // Mistral takes no empty answer, which the fifth is.
+        let fifth: &[&str] = if dialect == "mistral" { &[] } else { &["assistant"] };
+        assert_eq!(roles, [&["system", "system", "user", "system"], fifth, &["user"]].concat(), "{dialect}");
     }
 }
 

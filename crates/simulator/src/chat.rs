@@ -15,6 +15,9 @@ pub(crate) fn parse(provider: &str, request: &Value) -> Result<Prompt, String> {
             }
         }
     }
+    if provider == "mistral" {
+        mistral_order(messages)?;
+    }
     // DeepSeek's newer models think unless they are told not to; here they tell of it when they are asked how much.
     let newer = provider == "deepseek" && (reasons(model) || model.contains("v4"));
     let thinks = newer && request["thinking"]["type"] != "disabled";
@@ -67,6 +70,34 @@ pub(crate) fn parse(provider: &str, request: &Value) -> Result<Prompt, String> {
         prompt.logprobs = Some(request["top_logprobs"].as_u64().unwrap_or(0));
     }
     Ok(prompt)
+}
+
+/// What <https://github.com/mistralai/mistral-common> refuses before the model sees it.
+fn mistral_order(messages: &[Value]) -> Result<(), String> {
+    let mut before = "system";
+    for message in messages {
+        let role = message["role"].as_str().unwrap_or_default();
+        let may_follow: &[&str] = match before {
+            "user" => &["assistant", "system", "user"],
+            "assistant" => &["assistant", "user", "tool"],
+            "tool" => &["assistant", "tool"],
+            _ => &["user", "assistant", "system"],
+        };
+        if !may_follow.contains(&role) {
+            return Err(format!("Unexpected role '{role}' after role '{before}'"));
+        }
+        let has_calls = message["tool_calls"].as_array().is_some_and(|calls| !calls.is_empty());
+        let has_content = !(message["content"].is_null() || message["content"] == "");
+        if role == "assistant" && !has_calls && !has_content {
+            return Err("Assistant message must have either content or tool_calls, but not none.".to_owned());
+        }
+        before = role;
+    }
+    if before == "assistant" && messages.last().is_some_and(|last| last["prefix"] != true) {
+        let wanted = "Expected last role User or Tool (or Assistant with prefix True) for serving";
+        return Err(format!("{wanted} but got assistant"));
+    }
+    Ok(())
 }
 
 /// OpenAI's models refuse beside the content, DeepSeek's host filters it away; Mistral's models have no

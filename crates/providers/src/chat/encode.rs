@@ -1,5 +1,6 @@
 //! Our request as a chat.
 
+use super::mistral;
 use crate::encode::{Context, EncodeError, to_json};
 use crate::envelope::{Opened, open};
 use crate::tools::{self, Choice};
@@ -24,7 +25,11 @@ pub(crate) fn encode(context: &mut Context, request: &Request) -> Result<Vec<u8>
         messages.item(context, item, i)?;
     }
     messages.put_what_stands_beside();
-    body.insert("messages".into(), messages.list.into());
+    let list = match kind {
+        Kind::Mistral => mistral::in_order(context, request, messages.list),
+        _ => messages.list,
+    };
+    body.insert("messages".into(), list.into());
     let mut put = |name: &str, value: Value| {
         if !value.is_null() {
             body.insert(name.to_owned(), value);

@@ -2,6 +2,7 @@
 
 mod decode;
 mod encode;
+mod mistral;
 mod stream;
 
 pub(crate) use decode::decode;
