@@ -149,6 +149,13 @@ def test_a_spool_that_is_left_at_the_start_is_brought_in_later_and_what_it_ends_
     with again.http(gateway.key) as api:
         gp.until(lambda: spool_bytes(again) == 0, "its return")
         assert api.get(f"/v1/responses/{id}").json()["status"] == "completed"
+        # What it used was in no ledger when the limits' sums were made.
+        sums = api.get("/v1/usage").json()["total"]
+
+        def used() -> int:
+            return int(api.get("/v1/workspace").json()["data"]["this_month"]["used_tokens"])
+
+        gp.until(lambda: used() == sums["input_tokens"] + sums["output_tokens"], "its being counted")
     assert sorted(recorded(again)) == sorted([id, new])
 
 

@@ -6,7 +6,7 @@ use crate::connections;
 use crate::error::{ApiError, ApiResult, Code};
 use crate::http::{Idempotency, InFlight, Sessions};
 use crate::learned::LearnedBook;
-use crate::limits::Limits as KeyLimits;
+use crate::limits::{Amount, Holder, Limits as KeyLimits};
 use crate::metrics::Metrics;
 use crate::pipeline::background::{Background, Stop};
 use crate::pipeline::conversation::Conversations;
@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokenrouter_providers::{Auth, Kind};
 use tokenrouter_routing::{AllowedModels, LatencyTracker, ModelInfo, Task};
-use tokenrouter_store::{Recording, Store, WorkspaceSettings};
+use tokenrouter_store::{Charge, Recording, Store, WorkspaceSettings};
 use tokenrouter_upstream::{Client, EndpointError, Health, HealthOptions, Limits};
 use tokio::sync::watch;
 
@@ -196,6 +196,16 @@ impl App {
             self.has_abandoned.store(false, Ordering::Release);
         }
         Ok(())
+    }
+
+    /// Counts against limits what a gateway before has left in the spool, and the sums of the start could not have. What
+    /// this one has put there it has counted.
+    pub(crate) fn charge_left(&self, charges: &[Charge]) {
+        for charge in charges.iter().filter(|charge| charge.created_at_ms < self.started_ms) {
+            let holders = [Holder::Key(charge.key_id), Holder::Workspace(charge.workspace_id)];
+            let used = Amount { tokens: charge.tokens, cost_nano_usd: charge.cost_nano_usd };
+            self.limits.charge(&holders, used, charge.created_at_ms);
+        }
     }
 
     /// The same beside a gateway that may be running: for dry runs, not to be served.

@@ -162,8 +162,9 @@ async fn watch(app: Arc<App>) {
     let mut expired: Option<Instant> = None;
     loop {
         tokio::time::sleep(WATCH).await;
-        if let Err(error) = app.store.recover().await {
-            tracing::error!(%error, "the database cannot be written to; records wait in the spool");
+        match app.store.recover().await {
+            Ok(charges) => app.charge_left(&charges),
+            Err(error) => tracing::error!(%error, "the database cannot be written to; records wait in the spool"),
         }
         if let Err(error) = app.end_abandoned().await {
             tracing::error!(%error, "responses that a gateway before has left could not be ended");

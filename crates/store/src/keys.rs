@@ -95,6 +95,16 @@ pub struct KeyUsage {
     pub cost_nano_usd: u64,
 }
 
+/// What a request has counted as against limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Charge {
+    pub workspace_id: i64,
+    pub key_id: i64,
+    pub created_at_ms: i64,
+    pub tokens: u64,
+    pub cost_nano_usd: u64,
+}
+
 impl Default for KeyRestrictions {
     fn default() -> Self {
         Self { scope: "full".to_owned(), models: Vec::new(), limits: UsageLimits::default() }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::captures::Capture;
 use crate::conversations::ConversationTurn;
+use crate::keys::Charge;
 
 /// What a request did and cost. Holds no prompt and no answer. The spool keeps it as JSON over a change of version: a
 /// field that is added needs a default there.
@@ -45,6 +46,16 @@ pub struct LedgerEntry {
 }
 
 impl LedgerEntry {
+    pub(crate) fn charge(&self) -> Charge {
+        Charge {
+            workspace_id: self.workspace_id,
+            key_id: self.key_id,
+            created_at_ms: self.created_at_ms,
+            tokens: self.charged_tokens,
+            cost_nano_usd: self.charged_nano_usd,
+        }
+    }
+
     /// Bytes held, about.
     pub(crate) fn weight(&self) -> usize {
         // The texts that are not counted are short and of bounded size.

@@ -29,7 +29,7 @@ pub use conversations::{ConversationItem, ConversationRow, ConversationTurn, Ite
 pub use error::{Result, StoreError};
 pub use feedback::{FeedbackRow, FeedbackSum};
 pub use keys::{
-    ApiKeyRow, Bootstrap, BootstrapKey, KeyRestrictions, KeyRow, KeyUsage, NewApiKey, UsageLimits, Workspace,
+    ApiKeyRow, Bootstrap, BootstrapKey, Charge, KeyRestrictions, KeyRow, KeyUsage, NewApiKey, UsageLimits, Workspace,
     WorkspaceRow, WorkspaceSettings, hash_key,
 };
 pub use ledger::{LedgerEntry, RequestRecord, StoredResponse};

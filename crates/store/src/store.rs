@@ -8,7 +8,7 @@ use crate::captures::Capture;
 use crate::conversations::{ConversationItem, ConversationRow, ConversationTurn, ItemPage};
 use crate::error::{Result, StoreError};
 use crate::feedback::{FeedbackRow, FeedbackSum};
-use crate::keys::{ApiKeyRow, Bootstrap, KeyUsage, NewApiKey, Workspace, WorkspaceRow, WorkspaceSettings};
+use crate::keys::{ApiKeyRow, Bootstrap, Charge, KeyUsage, NewApiKey, Workspace, WorkspaceRow, WorkspaceSettings};
 use crate::ledger::{LedgerEntry, RequestRecord, StoredResponse};
 use crate::provider_keys::{NewProviderKey, ProviderKeyPatch, ProviderKeyRow, SealedKey};
 use crate::request_log::{RequestFilter, UsageGroup, UsageRow};
@@ -76,10 +76,10 @@ impl Store {
     }
 
     /// Tries whether the database takes records again and brings in those that wait; nothing to do where none wait.
-    /// Gives how many those were.
-    pub async fn recover(&self) -> Result<u64> {
+    /// Gives what each of those counts as against limits.
+    pub async fn recover(&self) -> Result<Vec<Charge>> {
         if !self.records_wait() {
-            return Ok(0);
+            return Ok(Vec::new());
         }
         self.database.recover().await
     }

@@ -3,7 +3,8 @@
 //!
 //! **What a request may come to is reserved before it is sent, under one lock, and settled by what it
 //! came to**, so that requests at the same time cannot pass a limit together. All is in memory, for one
-//! process; the month's sums are read from the ledger at the start, which has what was charged.
+//! process; the month's sums are read from the ledger at the start, which has what was charged, and what a process before
+//! has left is added when it gets there.
 
 mod bucket;
 mod meter;

@@ -197,7 +197,7 @@ async fn what_could_not_be_brought_in_at_the_start_is_brought_in_later() {
     assert_eq!(database.record(RequestRecord::of(entry("new", String::new()))).await, Ok(()));
     assert_eq!(entries(&database).await, 1);
     drop(other);
-    assert_eq!(database.recover().await, Ok(1));
+    assert_eq!(database.recover().await.map(|charges| charges.len()), Ok(1));
     assert!(!database.spool().is_left());
     assert_eq!(entries(&database).await, 2);
 }

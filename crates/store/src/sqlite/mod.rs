@@ -39,6 +39,7 @@ use self::spool::Spool;
 pub(crate) use self::spool::SpoolState;
 use self::writer::Writer;
 use crate::error::{Result, StoreError};
+use crate::keys::Charge;
 use crate::ledger::RequestRecord;
 use crate::url::DatabaseUrl;
 
@@ -77,6 +78,10 @@ impl Database {
             tracing::warn!(%error, "the spool was left as it is");
             spool.leave();
         }
+        if let Some(spool) = &mut spool {
+            // Whoever sums up what was charged begins now, and finds these in the ledger.
+            drop(spool.take_charges());
+        }
         let has_spool = spool.is_some();
         let writer = Writer::start(connection, checkpointer, spool)?;
         Ok(Self { writer, readers: path.map(Readers::new), spool: state, has_spool })
@@ -87,7 +92,7 @@ impl Database {
     }
 
     /// Brings what waits in the spool into the database, if it takes it.
-    pub(crate) async fn recover(&self) -> Result<u64> {
+    pub(crate) async fn recover(&self) -> Result<Vec<Charge>> {
         self.writer.recover().await
     }
 

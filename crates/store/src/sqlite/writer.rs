@@ -25,6 +25,7 @@ use super::gather::Gather;
 use super::spool::Spool;
 use super::{captures, connection, conversations, firewall_rules, ledger, responses};
 use crate::error::{Result, StoreError};
+use crate::keys::Charge;
 use crate::ledger::RequestRecord;
 
 /// The queue holds this many units; a record takes one, and one more for each [`UNIT_BYTES`] of it.
@@ -55,7 +56,7 @@ type Call = Box<dyn FnOnce(&mut Connection) + Send>;
 enum Job {
     Record(Box<Queued>),
     Call(Call),
-    Recover(oneshot::Sender<Result<u64>>),
+    Recover(oneshot::Sender<Result<Vec<Charge>>>),
     Close(oneshot::Sender<()>),
 }
 
@@ -117,8 +118,8 @@ impl Writer {
         outcome.await.unwrap_or_else(|_| Err(StoreError::closed()))
     }
 
-    /// Tries the database again and brings in what waits in the spool; gives how many records those were.
-    pub(super) async fn recover(&self) -> Result<u64> {
+    /// Tries the database again and brings in what waits in the spool; gives what the records of it count as.
+    pub(super) async fn recover(&self) -> Result<Vec<Charge>> {
         let (done, outcome) = oneshot::channel();
         let _ = self.queue.send(Job::Recover(done));
         outcome.await.unwrap_or_else(|_| Err(StoreError::closed()))
@@ -208,17 +209,18 @@ impl WriterThread {
     }
 
     /// Empties the spool, if records go there or a process before has left some, and the database takes them.
-    fn recover(&mut self) -> Result<u64> {
+    fn recover(&mut self) -> Result<Vec<Charge>> {
         let Some(spool) = self.spool.as_mut().filter(|spool| spool.is_active() || spool.is_left()) else {
-            return Ok(0);
+            return Ok(Vec::new());
         };
         let was_active = spool.is_active();
-        let brought = spool.replay(&mut self.connection)?;
+        spool.replay(&mut self.connection)?;
+        let charges = spool.take_charges();
         if was_active {
             tracing::warn!("the database can be written to again");
         }
         connection::be_patient(&self.connection)?;
-        Ok(brought)
+        Ok(charges)
     }
 
     /// Puts the records into the spool, from now on without asking the database first.

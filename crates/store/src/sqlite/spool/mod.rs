@@ -20,6 +20,7 @@ use self::rejected::Rejected;
 use super::writer::{begin, insert};
 use super::{ledger, migrations};
 use crate::error::{Result, StoreError};
+use crate::keys::Charge;
 use crate::ledger::{LedgerEntry, RequestRecord};
 
 /// Of a replay's transactions.
@@ -62,13 +63,15 @@ pub(super) struct Spool {
     /// The file ends within a line, of a process that died while it wrote it.
     is_torn: bool,
     most_bytes: u64,
+    /// Of what was brought in, and is not told yet.
+    charges: Vec<Charge>,
     state: Arc<SpoolState>,
 }
 
 impl Spool {
     /// Beside the database at `path`.
     pub(super) fn new(path: &Path, most_bytes: u64, state: Arc<SpoolState>) -> Self {
-        Self { path: beside(path, ".spool"), file: None, is_torn: false, most_bytes, state }
+        Self { path: beside(path, ".spool"), file: None, is_torn: false, most_bytes, charges: Vec::new(), state }
     }
 
     pub(super) fn is_active(&self) -> bool {
@@ -82,6 +85,11 @@ impl Spool {
     /// Its records are to be brought in later, without that new ones come here.
     pub(super) fn leave(&self) {
         self.state.is_left.store(true, Ordering::Release);
+    }
+
+    /// What the records counted as that were brought in since this was asked, whether or not a replay came to its end.
+    pub(super) fn take_charges(&mut self) -> Vec<Charge> {
+        std::mem::take(&mut self.charges)
     }
 
     /// From now on records come here.
@@ -178,15 +186,15 @@ impl Spool {
         Ok(brought)
     }
 
-    fn bring(&self, connection: &mut Connection, batch: &[RequestRecord], rejected: &mut Rejected) -> Result<u64> {
-        let mut brought = 0;
+    fn bring(&mut self, connection: &mut Connection, batch: &[RequestRecord], rejected: &mut Rejected) -> Result<u64> {
+        let mut brought = Vec::new();
         let mut transaction = begin(connection)?;
         for record in batch {
             if is_there(&transaction, &record.entry)? {
                 continue;
             }
             let Err(error) = insert_whole(&mut transaction, |one| insert(one, record))? else {
-                brought += 1;
+                brought.push(record.entry.charge());
                 continue;
             };
             // Before the commit: once the entry is there, nobody looks at the record again.
@@ -196,11 +204,13 @@ impl Spool {
             // What was answered is paid for, whatever becomes of the rest.
             let entry = |one: &Connection| Ok(ledger::Inserter::prepare(one)?.insert(&record.entry)?);
             if insert_whole(&mut transaction, entry)?.is_ok() {
-                brought += 1;
+                brought.push(record.entry.charge());
             }
         }
         transaction.commit()?;
-        Ok(brought)
+        let count = brought.len() as u64;
+        self.charges.append(&mut brought);
+        Ok(count)
     }
 
     /// Whether the file holds any, for all that can be seen.
