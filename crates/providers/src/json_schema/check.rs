@@ -19,6 +19,7 @@ const LONGEST_PATH: usize = 200;
 
 const TOO_LONG: &str = "the schema takes too long to check";
 const TOO_DEEP: &str = "the schema is too deep, or refers to itself without an end";
+pub(super) const KNOWN_LATER: &str = "it refers to what is known only later";
 const FOREIGN: &str = "the schema refers to what is not in it";
 
 /// What was found, the path from its end to its beginning.
@@ -113,7 +114,7 @@ impl<'a> Checker<'a> {
         if self.steps > MOST_STEPS { Err(Fault::Unknown(TOO_LONG)) } else { Ok(()) }
     }
 
-    fn spend_on(&mut self, text: &str) -> Outcome {
+    pub(super) fn spend_on(&mut self, text: &str) -> Outcome {
         self.spend(1 + text.len() / BYTES_OF_A_STEP)
     }
 
@@ -190,7 +191,7 @@ impl<'a> Checker<'a> {
             ("dependentRequired" | "dependentSchemas" | "dependencies", Value::Object(dependencies)) => {
                 self.dependent(keyword, dependencies, value)
             }
-            ("$dynamicRef" | "$recursiveRef", _) => Err(Fault::Unknown("it refers to what is known only later")),
+            ("$dynamicRef" | "$recursiveRef", _) => Err(Fault::Unknown(KNOWN_LATER)),
             ("allOf", Value::Array(schemas)) => {
                 let mut all = All::default();
                 for schema in schemas {
@@ -310,8 +311,11 @@ impl<'a> Checker<'a> {
         let named = keywords.get("properties").and_then(Value::as_object);
         let patterns = keywords.get("patternProperties").and_then(Value::as_object);
         let mut all = All::default();
-        for (name, value) in object.iter().filter(|(name, _)| named.is_none_or(|named| !named.contains_key(*name))) {
+        for (name, value) in object {
             self.spend_on(name)?;
+            if named.is_some_and(|named| named.contains_key(name)) {
+                continue;
+            }
             let mut known = Ok(false);
             for pattern in patterns.into_iter().flat_map(Map::keys) {
                 match self.matches(pattern, name) {
@@ -332,9 +336,12 @@ impl<'a> Checker<'a> {
 
     fn dependent(&mut self, keyword: &str, dependencies: &'a Map<String, Value>, value: &Value) -> Outcome {
         let Value::Object(object) = value else { return Ok(()) };
-        self.spend(dependencies.len())?;
         let mut all = All::default();
-        for (_, wanted) in dependencies.iter().filter(|(name, _)| object.contains_key(*name)) {
+        for (name, wanted) in dependencies {
+            self.spend_on(name)?;
+            if !object.contains_key(name) {
+                continue;
+            }
             let outcome = match wanted {
                 Value::Array(names) => self.required(names, object, keyword),
                 schema => self.schema(schema, value),
@@ -345,8 +352,11 @@ impl<'a> Checker<'a> {
     }
 
     fn required(&mut self, names: &[Value], object: &Map<String, Value>, keyword: &str) -> Outcome {
-        self.spend(1 + names.len())?;
-        hold(names.iter().filter_map(Value::as_str).all(|name| object.contains_key(name)), keyword)
+        for name in names.iter().filter_map(Value::as_str) {
+            self.spend_on(name)?;
+            hold(object.contains_key(name), keyword)?;
+        }
+        Ok(())
     }
 
     fn of_array(
@@ -460,6 +470,7 @@ impl<'a> Checker<'a> {
                     return Ok(false);
                 }
                 for (name, a) in a {
+                    self.spend_on(name)?;
                     let Some(b) = b.get(name) else { return Ok(false) };
                     if !self.same(a, b)? {
                         return Ok(false);

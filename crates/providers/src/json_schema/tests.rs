@@ -133,6 +133,8 @@ fn what_is_left_is_held_to_what_is_said_of_it() {
         json!({"oneOf": [base, {"properties": {"b": true}, "required": ["c"]}]}),
         json!({"if": {"properties": {"a": {"const": 1}}}, "else": {"properties": {"b": true}}}),
         json!({"dependentSchemas": {"a": {"properties": {"a": true}}, "c": {"properties": {"b": true}}}}),
+        json!({"dependencies": {"a": {"properties": {"a": true}}, "c": {"properties": {"b": true}}}}),
+        json!({"dependencies": {"a": ["a"], "b": ["a"]}, "properties": {"a": true}}),
         json!({"allOf": [{"allOf": [base]}], "not": {"properties": {"b": {"type": "string"}}, "required": ["c"]}}),
     ] {
         held(with(keywords), std::slice::from_ref(&a), &[left(&ab)]);
@@ -179,6 +181,19 @@ fn what_cannot_be_found_out_is_unknown_unless_something_else_breaks() {
     unknown(json!({"$ref": "#/nowhere"}), "1");
     unknown(json!({"$dynamicRef": "#node"}), "{}");
     unknown(json!({"anyOf": [{"pattern": "(?=a)b"}, true], "unevaluatedProperties": {"$ref": "x"}}), "{\"a\":1}");
+    // What only such a reference speaks of may be all that is there.
+    let node = json!({"n": {"$dynamicAnchor": "node", "properties": {"city": {"type": "string"}}}});
+    for reference in [
+        json!({"$dynamicRef": "#node"}),
+        json!({"$recursiveRef": "#"}),
+        json!({"allOf": [{"$dynamicRef": "#node"}]}),
+        json!({"properties": {"a": true}, "if": true, "then": {"$dynamicRef": "#node"}}),
+    ] {
+        let mut schema = json!({"type": "object", "unevaluatedProperties": false, "$defs": node});
+        schema.as_object_mut().unwrap().extend(reference.as_object().unwrap().clone());
+        unknown(schema, "{\"city\":\"Rome\"}");
+    }
+    unknown(json!({"$dynamicRef": "#node", "unevaluatedItems": false}), "[1]");
     unknown(json!({"$ref": "#twice", "$defs": {"a": {"$anchor": "twice"}, "b": {"$anchor": "twice"}}}), "1");
     unknown(json!({"$ref": "#value", "enum": [{"$anchor": "value"}, 1]}), "1");
     unknown(json!({"pattern": "(?=a)b"}), "\"b\"");
@@ -196,6 +211,8 @@ fn a_hostile_schema_takes_no_more_than_its_steps() {
     let nested = format!("{}1{}", "[".repeat(100), "]".repeat(100));
     let wide: Vec<Value> = (0..2_000).map(|n| json!({ "a": n })).collect();
     let long = format!("\"{}\"", "a".repeat(400_000));
+    let name = "a".repeat(400_000);
+    let long_name = json!({ name.clone(): 1 }).to_string();
     let named =
         |name: &str, value: Value| -> Value { (0..20_000).map(|n| (format!("{name}{n}"), value.clone())).collect() };
     let objects = json!(vec![json!({"a": 1}); 2_000]).to_string();
@@ -222,6 +239,17 @@ fn a_hostile_schema_takes_no_more_than_its_steps() {
             false,
         ),
         (json!({"$ref": "#a", "$defs": named("k", json!({"$anchor": "b"}))}), "1", false),
+        // Names count by their bytes.
+        (
+            json!({"allOf": vec![json!({"properties": {"a": true}, "unevaluatedProperties": true}); 5_000]}),
+            &long_name,
+            false,
+        ),
+        (
+            json!({"allOf": vec![json!({"$ref": "#/$defs/a"}); 5_000], "$defs": {"a": {"required": [name]}}}),
+            &long_name,
+            false,
+        ),
     ] {
         let found = check(&schema, text);
         assert_eq!(!matches!(found, Verdict::Unknown(_)), is_found_out, "{found:?}");

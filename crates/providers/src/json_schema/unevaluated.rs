@@ -1,28 +1,40 @@
 //! `unevaluatedProperties` and `unevaluatedItems`: what no keyword beside them, nor a schema that they refer to and that
 //! holds, has said anything of.
 
-use super::check::{All, Checker, Fault, Outcome, at, breach};
+use super::check::{All, Checker, Fault, KNOWN_LATER, Outcome, at, breach};
 use serde_json::{Map, Value};
 
 impl<'a> Checker<'a> {
     /// Holds what is left of an object or a list against the schema of the keyword.
     pub(super) fn unevaluated(&mut self, keywords: &'a Map<String, Value>, keyword: &'a str, value: &Value) -> Outcome {
         let Some(schema) = keywords.get(keyword) else { return Ok(()) };
-        let names: Vec<String> = match (keyword, value) {
-            ("unevaluatedProperties", Value::Object(object)) => object.keys().cloned().collect(),
-            ("unevaluatedItems", Value::Array(list)) => (0..list.len()).map(|i| i.to_string()).collect(),
+        let count = match (keyword, value) {
+            ("unevaluatedProperties", Value::Object(object)) => object.len(),
+            ("unevaluatedItems", Value::Array(list)) => list.len(),
             _ => return Ok(()),
         };
-        self.spend(names.len())?;
-        let mut seen = vec![false; names.len()];
+        // Before anything is made of that length.
+        self.spend(count)?;
+        let mut seen = vec![false; count];
         self.evaluate(keywords, value, &mut seen, Level::Own)?;
         let mut all = All::default();
-        for ((name, value), _) in names.iter().zip(children(value)).zip(seen).filter(|(_, seen)| !seen) {
-            let outcome = match schema {
-                Value::Bool(false) => breach(keyword),
-                schema => self.schema(schema, value),
-            };
-            all.add(at(outcome, name))?;
+        let mut hold = |value| match schema {
+            Value::Bool(false) => breach(keyword),
+            schema => self.schema(schema, value),
+        };
+        // A name is written out only where it is told.
+        match value {
+            Value::Object(object) => {
+                for ((name, value), _) in object.iter().zip(seen).filter(|(_, seen)| !seen) {
+                    all.add(at(hold(value), name))?;
+                }
+            }
+            Value::Array(list) => {
+                for ((i, value), _) in list.iter().enumerate().zip(seen).filter(|(_, seen)| !seen) {
+                    all.add(at(hold(value), i))?;
+                }
+            }
+            _ => {}
         }
         all.end()
     }
@@ -56,6 +68,7 @@ impl<'a> Checker<'a> {
                     let schema = self.resolve(reference)?;
                     self.mark(schema, value, seen)?;
                 }
+                ("$dynamicRef" | "$recursiveRef", _) => return Err(Fault::Unknown(KNOWN_LATER)),
                 ("allOf", Value::Array(schemas)) => {
                     for schema in schemas {
                         self.mark(schema, value, seen)?;
@@ -93,8 +106,8 @@ impl<'a> Checker<'a> {
     ) -> Outcome {
         match (keyword, wanted) {
             ("properties", Value::Object(schemas)) => {
-                self.spend(object.len())?;
                 for (seen, name) in seen.iter_mut().zip(object.keys()) {
+                    self.spend_on(name)?;
                     *seen |= schemas.contains_key(name);
                 }
             }
@@ -108,9 +121,13 @@ impl<'a> Checker<'a> {
             }
             ("additionalProperties", _) => seen.fill(true),
             ("unevaluatedProperties", _) if level == Level::Within => seen.fill(true),
-            ("dependentSchemas", Value::Object(schemas)) => {
-                for (_, schema) in schemas.iter().filter(|(name, _)| object.contains_key(*name)) {
-                    self.mark(schema, value, seen)?;
+            // In the older drafts' `dependencies` a list says what is required, and nothing of what is there.
+            ("dependentSchemas" | "dependencies", Value::Object(schemas)) => {
+                for (name, schema) in schemas {
+                    self.spend_on(name)?;
+                    if object.contains_key(name) {
+                        self.mark(schema, value, seen)?;
+                    }
                 }
             }
             _ => {}
@@ -153,12 +170,4 @@ impl<'a> Checker<'a> {
 enum Level {
     Own,
     Within,
-}
-
-fn children(value: &Value) -> Vec<&Value> {
-    match value {
-        Value::Object(object) => object.values().collect(),
-        Value::Array(list) => list.iter().collect(),
-        _ => Vec::new(),
-    }
 }
