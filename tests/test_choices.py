@@ -130,14 +130,41 @@ def test_each_choice_has_a_seed_of_its_own(api: httpx.Client, simulator: gp.Simu
 def test_no_provider_is_asked_before_all_are_let_in(
     gateway: gp.Gateway, api: httpx.Client, simulator: gp.Simulator, mark: str, stream: bool
 ) -> None:
-    made = api.post("/v1/api-keys", json={"name": "limited", "max_in_flight": 2}).json()
+    made = api.post("/v1/api-keys", json={"name": "limited", "requests_per_minute": 4}).json()
     body = {"model": MODELS[0], "messages": says(mark), "stream": stream}
     with gateway.http(made["data"]["key"]) as limited:
+        assert limited.post("/v1/chat/completions", json=body | {"n": 3}).status_code == 200
+        for _ in range(3):
+            answer = limited.post("/v1/chat/completions", json=body | {"n": 3})
+            check_error(answer, 429, "rate_limit_error", "rate_limit_exceeded")
+        assert len(simulator.requests(mark)) == 3
+        assert limited.post("/v1/chat/completions", json=body).status_code == 200, "what was refused took nothing"
+        assert sorted(outcomes(api)) == ["completed"] * 4 + ["failed"] * 3
+
+
+@pytest.mark.parametrize("limit", ["requests_per_minute", "max_in_flight"])
+@pytest.mark.parametrize("whose", ["key", "workspace"])
+def test_more_than_a_limit_ever_lets_in_is_named(
+    gateway: gp.Gateway, api: httpx.Client, simulator: gp.Simulator, mark: str, limit: str, whose: str
+) -> None:
+    made = api.post("/v1/api-keys", json={"name": "limited"} | ({limit: 2} if whose == "key" else {})).json()
+    if whose == "workspace":
+        assert api.patch("/v1/workspace", json={limit: 2}).status_code == 200
+    with gateway.http(made["data"]["key"]) as limited:
+        body = {"model": MODELS[0], "messages": says(mark)}
         answer = limited.post("/v1/chat/completions", json=body | {"n": 3})
-        check_error(answer, 429, "rate_limit_error", "rate_limit_exceeded")
-        assert simulator.requests(mark) == []
-        assert limited.post("/v1/chat/completions", json=body | {"n": 2}).status_code == 200, "the places came back"
-        assert len(simulator.requests(mark)) == 2
+        error = check_error(answer, 400, "invalid_request_error", "invalid_parameter", "n")
+        assert "2 requests" in error["message"] and simulator.requests(mark) == []
+        assert limited.post("/v1/chat/completions", json=body | {"n": 2}).status_code == 200
+
+
+def test_a_chat_is_held_to_the_length_of_a_body_as_often_as_it_is_sent(
+    api: httpx.Client, simulator: gp.Simulator, mark: str
+) -> None:
+    body = {"model": MODELS[0], "messages": says(mark + "x" * 4_300_000)}
+    answer = api.post("/v1/chat/completions", json=body | {"n": 4})
+    check_error(answer, 413, "invalid_request_error", "payload_too_large", "n")
+    assert simulator.requests(mark) == []
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -173,15 +200,58 @@ def alone(
 def test_one_that_fails_ends_all_and_is_no_clean_end(alone: tuple[httpx.Client, gp.Simulator]) -> None:
     api, simulator = alone
     body = {"model": MODELS[0], "messages": says("Tell me a story"), "n": 3}
+    # It is the last that fails.
+    simulator.fault(provider="openai", delay_ms=500, count=2)
     simulator.fault(provider="openai", status=400, count=1)
     answer = api.post("/v1/chat/completions", json=body)
-    assert answer.status_code == 400, answer.text
+    error = check_error(answer, 400, "invalid_request_error", answer.json()["error"]["code"])
+    [failed] = [entry["id"] for entry in api.get("/v1/requests").json()["data"] if entry["outcome"] == "failed"]
+    assert error["request_id"] == failed
     simulator.fault(provider="openai", error_event=True, count=1)
     lines = data_lines(api, **body, stream_options={"include_usage": True})
     check_envelope(json.loads(lines[-1])["error"])
     assert lines.count("[DONE]") == 0 and not any(json.loads(line).get("usage") for line in lines)
     gp.until(lambda: len(outcomes(api)) == 6, "the ledger's entries")
     assert sorted(outcomes(api)[3:]).count("failed") == 1
+
+
+def test_what_is_true_of_one_choice_is_told_of_the_whole(alone: tuple[httpx.Client, gp.Simulator]) -> None:
+    api, simulator = alone
+    for pattern, scope, action in (("sea", "prompt", "mask"), ("simulated", "response", "warn")):
+        rule = {"name": pattern, "scope": scope, "type": "substring", "pattern": pattern, "action": action}
+        assert api.post("/v1/firewall-rules", json=rule).status_code == 201
+    told = complete(api, model=MODELS[0], messages=says("say exactly: a simulated sea"), n=3, store=True)
+    whole, each = told["tokenrouter"], [choice["tokenrouter"] for choice in told["choices"]]
+    assert [(hit["scope"], hit["matches"]) for hit in whole["firewall"]] == [("prompt", 1), ("response", 3)]
+    assert all([hit["matches"] for hit in one["firewall"]] == [1, 1] for one in each)
+    assert len(whole["warnings"]) == len(each[0]["warnings"]) == 2
+    stored = [api.get(f"/v1/responses/{one['response_id']}").json() for one in each]
+    assert stored[0]["id"] == told["id"] and len({response["id"] for response in stored}) == 3
+    assert [response["tokenrouter"]["request_id"] for response in stored] == [one["request_id"] for one in each]
+    lines = data_lines(api, model=MODELS[0], messages=says("Hello"), n=2, store=True)
+    ends = [own[-1]["tokenrouter"]["response_id"] for own in by_choice(lines[:-1]).values()]
+    assert [api.get(f"/v1/responses/{response_id}").status_code for response_id in ends] == [200, 200]
+
+
+def test_how_fast_choices_come_that_waited_for_one_another_is_not_learned(
+    alone: tuple[httpx.Client, gp.Simulator]
+) -> None:
+    api, simulator = alone
+    model = MODELS[3]
+
+    def estimate() -> float:
+        candidates = api.post("/v1/route", json={"model": "auto", "input": "Write a long story"}).json()["candidates"]
+        [found] = [one for one in candidates if f"{one['provider']}/{one['model']}" == model]
+        milliseconds: float = found["estimated_latency_ms"]
+        return milliseconds
+
+    before = estimate()
+    # All but one stand unread, written to their end, until that one has begun.
+    simulator.fault(provider="mistral", delay_ms=300, count=1)
+    data_lines(api, model=model, messages=says("Hello"), n=3)
+    assert estimate() > before / 2
+    data_lines(api, model=model, messages=says("Hello"))
+    assert estimate() < before / 2, "one alone is as fast as it is read"
 
 
 def outcomes(api: httpx.Client) -> list[str]:

@@ -19,6 +19,11 @@ const DRAIN_FACTOR: usize = 4;
 /// # Errors
 /// 400 for what is not JSON, 408 and 413 for what comes too slowly or is too long.
 pub(crate) async fn read_json(app: &App, headers: &HeaderMap, body: Body) -> ApiResult<Value> {
+    Ok(read_json_of(app, headers, body).await?.0)
+}
+
+/// The same, with how many bytes it had.
+pub(crate) async fn read_json_of(app: &App, headers: &HeaderMap, body: Body) -> ApiResult<(Value, usize)> {
     if headers.contains_key(http::header::CONTENT_ENCODING) {
         let message = "the body must not be compressed (`Content-Encoding`)";
         return Err(ApiError::parameter("Content-Encoding", message));
@@ -27,14 +32,15 @@ pub(crate) async fn read_json(app: &App, headers: &HeaderMap, body: Body) -> Api
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(ApiError::new(Code::InvalidJson, "the body is empty; it must be a JSON object"));
     }
-    serde_json::from_slice(&bytes).map_err(|error| {
+    let read = serde_json::from_slice(&bytes).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
         let why = match error.classify() {
             serde_json::error::Category::Eof => "it ends too early",
             _ => "it breaks off",
         };
         ApiError::new(Code::InvalidJson, format!("the body is not JSON: {why} at {place}"))
-    })
+    });
+    Ok((read?, bytes.len()))
 }
 
 async fn read(limit: usize, mut body: Body) -> ApiResult<Bytes> {

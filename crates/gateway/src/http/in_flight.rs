@@ -9,8 +9,8 @@ use crate::error::{ApiError, ApiResult, Code};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -21,13 +21,14 @@ const WAIT: Duration = Duration::from_secs(1);
 pub(crate) struct InFlight {
     places: Arc<Semaphore>,
     waiting: AtomicUsize,
+    most: usize,
     most_waiting: usize,
 }
 
 impl InFlight {
     pub fn new(most: usize, most_waiting: usize) -> Self {
-        let places = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
-        Self { places, waiting: AtomicUsize::new(0), most_waiting }
+        let most = most.min(Semaphore::MAX_PERMITS);
+        Self { places: Arc::new(Semaphore::new(most)), waiting: AtomicUsize::new(0), most, most_waiting }
     }
 
     /// A place, at once or after a moment.
@@ -44,6 +45,39 @@ impl InFlight {
         }
         match timeout(WAIT, Arc::clone(&self.places).acquire_owned()).await {
             Ok(Ok(place)) => Ok(place),
+            Ok(Err(_)) | Err(_) => Err(full()),
+        }
+    }
+
+    /// How many places there are.
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
+    /// Makes so many places of a request's one, at once or after a moment. Where it has to wait it holds none: of two
+    /// that held some and waited for more, none would come to run.
+    ///
+    /// # Errors
+    /// 503 when there are not so many.
+    pub async fn widen(&self, place: &Place, count: u32) -> ApiResult<()> {
+        if let Ok(further) = Arc::clone(&self.places).try_acquire_many_owned(count.saturating_sub(1)) {
+            let mut held = place.held();
+            match held.as_mut() {
+                Some(held) => held.merge(further),
+                None => *held = Some(further),
+            }
+            return Ok(());
+        }
+        let waiting = Waiting::new(&self.waiting);
+        if waiting.before >= self.most_waiting {
+            return Err(full());
+        }
+        *place.held() = None;
+        match timeout(WAIT, Arc::clone(&self.places).acquire_many_owned(count)).await {
+            Ok(Ok(places)) => {
+                *place.held() = Some(places);
+                Ok(())
+            }
             Ok(Err(_)) | Err(_) => Err(full()),
         }
     }
@@ -72,13 +106,24 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// A request's place. Whatever goes on for it without its connection holds it too.
+/// A request's place, or its places. Whatever goes on for it without its connection holds it too.
 #[derive(Clone)]
-pub(crate) struct Place(#[allow(dead_code)] Arc<OwnedSemaphorePermit>);
+pub(crate) struct Place(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+
+impl Place {
+    fn of(permit: OwnedSemaphorePermit) -> Self {
+        Self(Arc::new(Mutex::new(Some(permit))))
+    }
+
+    /// None only while it waits to become several.
+    fn held(&self) -> MutexGuard<'_, Option<OwnedSemaphorePermit>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 pub(super) async fn admit(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let place = match app.in_flight.enter().await {
-        Ok(place) => Place(Arc::new(place)),
+        Ok(place) => Place::of(place),
         Err(error) => return error.into_response(),
     };
     request.extensions_mut().insert(place.clone());
@@ -104,5 +149,34 @@ mod tests {
         drop(place);
         assert!(second.await.is_ok());
         assert_eq!(in_flight.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_that_want_several_places_hold_none_while_they_wait() {
+        let in_flight = InFlight::new(4, 10);
+        let mut places = Vec::new();
+        for _ in 0..3 {
+            places.push(Place::of(in_flight.enter().await.unwrap()));
+        }
+        let single = in_flight.enter().await.unwrap();
+        // Three that want three each, with one place each: not one of them could run.
+        let wide = |place: Place| {
+            let in_flight = &in_flight;
+            async move {
+                in_flight.widen(&place, 3).await?;
+                Ok::<_, ApiError>(place)
+            }
+        };
+        let mut waiting: Vec<_> = places.drain(..).map(|place| Box::pin(wide(place))).collect();
+        assert!(waiting.iter_mut().all(|one| one.as_mut().now_or_never().is_none()));
+        let first = waiting.remove(0).await.unwrap();
+        drop(first);
+        let second = waiting.remove(0).await.unwrap();
+        drop((second, single));
+        drop(waiting.remove(0).await.unwrap());
+        let all = Place::of(in_flight.enter().await.unwrap());
+        assert!(in_flight.widen(&all, 4).await.is_ok());
+        assert!(in_flight.widen(&all, 5).await.is_err(), "there are no more");
+        assert_eq!(in_flight.places.available_permits(), 4, "what waited in vain holds nothing");
     }
 }

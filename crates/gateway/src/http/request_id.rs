@@ -26,8 +26,9 @@ pub(crate) async fn assign(mut request: Request, next: Next) -> Response {
         }
         return error.with_request_id(&id).into_response();
     }
+    // An error of one of several answers has that one's.
     if let Ok(value) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert("x-request-id", value);
+        response.headers_mut().entry("x-request-id").or_insert(value);
     }
     response
 }

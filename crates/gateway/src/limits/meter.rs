@@ -22,16 +22,16 @@ impl Meter {
         Self { used, ..Self::default() }
     }
 
-    /// Whether one more request may come, whatever it comes to.
-    pub fn check_request(&mut self, who: Holder, of: &UsageLimits, now: i64) -> ApiResult<()> {
+    /// Whether so many more requests may come, whatever they come to.
+    pub fn check_requests(&mut self, who: Holder, of: &UsageLimits, count: u64, now: i64) -> ApiResult<()> {
         if let Some(limit) = of.requests_per_minute {
             self.requests.fill(limit, now);
-            let wait = self.requests.wait_ms(1, limit);
+            let wait = self.requests.wait_ms(count, limit);
             refuse(wait > 0, Code::RateLimitExceeded, wait, || format!("{who} may send {limit} requests a minute"))?;
         }
         if let Some(limit) = of.max_in_flight {
             let message = || format!("{who} may have {limit} requests in flight");
-            refuse(self.in_flight >= limit, Code::RateLimitExceeded, 1, message)?;
+            refuse(self.in_flight.saturating_add(count) > limit, Code::RateLimitExceeded, 1, message)?;
         }
         Ok(())
     }
@@ -66,12 +66,13 @@ impl Meter {
         Ok(())
     }
 
-    /// Takes in what was checked; gives the tokens that were drawn from the minute's.
-    pub fn take(&mut self, of: &UsageLimits, amount: Amount) -> u64 {
+    /// Takes in what was checked, so many requests that may come to so much together; gives the tokens that were drawn
+    /// from the minute's.
+    pub fn take(&mut self, of: &UsageLimits, amount: Amount, count: u64) -> u64 {
         let drawn = drawn(of, amount);
-        self.requests.take(1);
+        self.requests.take(count.into());
         self.tokens.take(drawn.into());
-        self.in_flight += 1;
+        self.in_flight = self.in_flight.saturating_add(count);
         self.reserved.add(amount);
         drawn
     }

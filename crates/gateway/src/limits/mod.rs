@@ -32,6 +32,10 @@ impl Amount {
         self
     }
 
+    fn times(self, count: u64) -> Self {
+        Self { tokens: self.tokens.saturating_mul(count), cost_nano_usd: self.cost_nano_usd.saturating_mul(count) }
+    }
+
     fn add(&mut self, other: Self) {
         self.tokens = self.tokens.saturating_add(other.tokens);
         self.cost_nano_usd = self.cost_nano_usd.saturating_add(other.cost_nano_usd);
@@ -78,6 +82,14 @@ pub(crate) struct Permit {
     drawn: Vec<u64>,
     reserved: Amount,
     month: Month,
+}
+
+/// What has been taken in.
+pub(crate) struct Admitted {
+    /// One a request.
+    pub permits: Vec<Permit>,
+    /// Which of the amounts the month has room for.
+    pub fits: Vec<bool>,
     /// `x-ratelimit-*`.
     pub headers: Vec<(&'static str, String)>,
 }
@@ -123,28 +135,30 @@ impl Limits {
         inner
     }
 
-    /// Takes a request in that may come to any of these amounts, one for each of its targets, better first.
-    /// Reserved is the first that no limit forbids. Gives besides which amounts the month has room for.
+    /// Takes so many requests in, all or none, each of which may come to any of these amounts, one for each of its
+    /// targets, better first. Reserved is the first that no limit forbids to all of them.
     ///
     /// # Errors
-    /// The limit that would be passed, and when to come again.
+    /// The limit that would be passed, and when to come again. Nothing is taken then.
     pub fn admit(
         self: &Arc<Self>,
         limited: &[(Holder, UsageLimits)],
         amounts: &[Amount],
-    ) -> ApiResult<(Permit, Vec<bool>)> {
+        count: u64,
+    ) -> ApiResult<Admitted> {
         let now = now_ms();
         let mut inner = self.inner(now);
         let month = inner.month;
         for (who, of) in limited {
-            inner.meter(*who).check_request(*who, of, now)?;
+            inner.meter(*who).check_requests(*who, of, count, now)?;
         }
         let mut fits = Vec::with_capacity(amounts.len());
         let (mut first, mut refused) = (None, None);
         for amount in amounts {
-            let in_month = inner.check_month(limited, *amount, now);
+            let all = amount.times(count);
+            let in_month = inner.check_month(limited, all, now);
             fits.push(in_month.is_ok());
-            match in_month.and_then(|()| inner.check_minute(limited, *amount, now)) {
+            match in_month.and_then(|()| inner.check_minute(limited, all, now)) {
                 Ok(()) => first = first.or(Some(*amount)),
                 Err(error) => refused = Some(sooner(refused, error)),
             }
@@ -156,15 +170,19 @@ impl Limits {
         let mut drawn = Vec::with_capacity(limited.len());
         for (holder, of) in limited {
             let meter = inner.meter(*holder);
-            drawn.push(meter.take(of, amount));
+            drawn.push(meter.take(of, amount.times(count), count));
             for (tightest, standing) in tightest.iter_mut().zip(meter.standings(of)) {
                 let left = |standing: &Standing| standing.remaining;
                 *tightest = tightest.take().into_iter().chain(standing).min_by_key(left);
             }
         }
         let headers = tightest.iter().flatten().flat_map(Standing::headers).collect();
-        let limits = Arc::clone(self);
-        Ok((Permit { limits, limited: limited.to_vec(), drawn, reserved: amount, month, headers }, fits))
+        let permit = |number: u64| {
+            let share = |all: &u64| all / count + u64::from(number < all % count);
+            let (limits, drawn) = (Arc::clone(self), drawn.iter().map(share).collect());
+            Permit { limits, limited: limited.to_vec(), drawn, reserved: amount, month }
+        };
+        Ok(Admitted { permits: (0..count).map(permit).collect(), fits, headers })
     }
 }
 
@@ -251,7 +269,17 @@ mod tests {
     }
 
     fn admit(limits: &Arc<Limits>, of: UsageLimits, cost_nano_usd: u64) -> ApiResult<Permit> {
-        limits.admit(&[(KEY, of)], &[amount(cost_nano_usd)]).map(|(permit, _)| permit)
+        admit_as(limits, &[(KEY, of)], cost_nano_usd).map(|(permit, _)| permit)
+    }
+
+    /// With the headers.
+    fn admit_as(
+        limits: &Arc<Limits>,
+        limited: &[(Holder, UsageLimits)],
+        cost_nano_usd: u64,
+    ) -> ApiResult<(Permit, Vec<(&'static str, String)>)> {
+        let Admitted { mut permits, headers, .. } = limits.admit(limited, &[amount(cost_nano_usd)], 1)?;
+        Ok((permits.pop().unwrap(), headers))
     }
 
     fn costs(limits: &Limits) -> (u64, u64) {
@@ -306,13 +334,13 @@ mod tests {
         let limits = limits();
         let of = UsageLimits { monthly_budget_nano_usd: Some(100), ..UsageLimits::default() };
         let amounts = [amount(101), amount(100), amount(200), amount(7)];
-        let (permit, fits) = limits.admit(&[(KEY, of)], &amounts).unwrap();
-        assert_eq!(fits, [false, true, false, true]);
+        let mut admitted = limits.admit(&[(KEY, of)], &amounts, 1).unwrap();
+        assert_eq!(admitted.fits, [false, true, false, true]);
         assert_eq!(costs(&limits), (0, 100));
-        assert_eq!(limits.admit(&[(KEY, of)], &amounts).err().unwrap().code, Code::BudgetExceeded);
-        permit.settle(amount(93));
-        let (_permit, fits) = limits.admit(&[(KEY, of)], &amounts).unwrap();
-        assert_eq!(fits, [false, false, false, true]);
+        assert_eq!(limits.admit(&[(KEY, of)], &amounts, 1).err().unwrap().code, Code::BudgetExceeded);
+        admitted.permits.pop().unwrap().settle(amount(93));
+        let admitted = limits.admit(&[(KEY, of)], &amounts, 1).unwrap();
+        assert_eq!(admitted.fits, [false, false, false, true]);
     }
 
     #[test]
@@ -323,17 +351,19 @@ mod tests {
         let key = UsageLimits { requests_per_minute: Some(2), ..UsageLimits::default() };
         let admit = |id, cost| {
             let limited = [(Holder::Workspace(1), workspace), (Holder::Key(id), key)];
-            limits.admit(&limited, &[amount(cost)]).map(|(permit, _)| permit)
+            admit_as(&limits, &limited, cost)
         };
-        let remaining = |permit: &Permit| permit.headers.iter().find(|(name, _)| name.contains("remaining")).cloned();
-        let first = admit(1, 60).unwrap();
-        assert_eq!(remaining(&first).unwrap().1, "1", "the key's own, which is the tighter");
+        let remaining = |headers: &[(&str, String)]| {
+            headers.iter().find(|(name, _)| name.contains("remaining")).map(|(_, value)| value.clone())
+        };
+        let (first, headers) = admit(1, 60).unwrap();
+        assert_eq!(remaining(&headers).unwrap(), "1", "the key's own, which is the tighter");
         let error = admit(2, 41).err().unwrap();
         assert_eq!((error.code, error.message.starts_with("this workspace")), (Code::BudgetExceeded, true));
-        let second = admit(2, 40).unwrap();
+        let (second, _) = admit(2, 40).unwrap();
         first.settle(amount(10));
-        let third = admit(2, 50).unwrap();
-        assert_eq!(remaining(&third).unwrap().1, "0");
+        let (third, headers) = admit(2, 50).unwrap();
+        assert_eq!(remaining(&headers).unwrap(), "0");
         assert_eq!(admit(3, 0).err().unwrap().code, Code::RateLimitExceeded, "three in this minute");
         drop((second, third));
         let (used, reserved) = limits.used(Holder::Workspace(1));
@@ -346,10 +376,43 @@ mod tests {
         let workspace = UsageLimits { monthly_tokens: Some(0), ..UsageLimits::default() };
         let key = UsageLimits { requests_per_minute: Some(1), max_in_flight: Some(1), ..UsageLimits::default() };
         for _ in 0..3 {
-            let refused = limits.admit(&[(KEY, key), (Holder::Workspace(1), workspace)], &[amount(1)]);
+            let refused = limits.admit(&[(KEY, key), (Holder::Workspace(1), workspace)], &[amount(1)], 1);
             assert_eq!(refused.err().unwrap().code, Code::MonthlyQuotaExceeded);
         }
-        assert!(limits.admit(&[(KEY, key)], &[amount(1)]).is_ok());
+        assert!(limits.admit(&[(KEY, key)], &[amount(1)], 1).is_ok());
+    }
+
+    #[test]
+    fn several_are_let_in_together_or_nothing_is_taken() {
+        let limits = limits();
+        let of = UsageLimits {
+            requests_per_minute: Some(5),
+            tokens_per_minute: Some(7),
+            max_in_flight: Some(5),
+            monthly_budget_nano_usd: Some(100),
+            ..UsageLimits::default()
+        };
+        let admit = |cost, count| limits.admit(&[(KEY, of)], &[amount(cost)], count);
+        assert_eq!(admit(1, 6).err().unwrap().code, Code::RateLimitExceeded, "six are more than five");
+        assert_eq!(admit(34, 3).err().unwrap().code, Code::BudgetExceeded);
+        let three = admit(33, 3).unwrap().permits;
+        assert_eq!(costs(&limits), (0, 99));
+        assert_eq!(three.iter().map(|permit| permit.drawn[0]).collect::<Vec<_>>(), [1, 1, 1]);
+        assert_eq!(admit(0, 3).err().unwrap().code, Code::RateLimitExceeded, "two are left");
+        for (permit, left) in three.into_iter().zip([66, 33, 0]) {
+            permit.settle(amount(1));
+            assert_eq!(costs(&limits).1, left);
+        }
+        assert_eq!(admit(1, 2).unwrap().permits.len(), 2, "what was refused has taken nothing");
+    }
+
+    #[test]
+    fn several_that_are_more_than_a_minutes_tokens_wait_for_a_full_bucket() {
+        let limits = limits();
+        let of = UsageLimits { tokens_per_minute: Some(2), ..UsageLimits::default() };
+        let permits = limits.admit(&[(KEY, of)], &[amount(0)], 3).unwrap().permits;
+        assert_eq!(permits.iter().map(|permit| permit.drawn[0]).collect::<Vec<_>>(), [1, 1, 0]);
+        assert_eq!(limits.admit(&[(KEY, of)], &[amount(0)], 1).err().unwrap().code, Code::RateLimitExceeded);
     }
 
     #[test]

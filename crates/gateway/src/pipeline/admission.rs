@@ -1,4 +1,5 @@
-//! Between stages 6 and 7: what the request may come to is held against the limits of its key and its workspace.
+//! Between stages 6 and 7: what the request may come to is held against the limits of its key and its workspace,
+//! as often as it is to be answered.
 
 use super::embeddings::EmbeddingTarget;
 use super::plan::BYTES_PER_TOKEN;
@@ -7,13 +8,13 @@ use super::spending::estimate;
 use super::told::{Source, Warning};
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Code};
-use crate::limits::{Amount, Holder};
+use crate::limits::{Admitted, Amount, Holder, Permit};
 use tokenrouter_protocol::{EmbeddingsInput, EmbeddingsRequest, Request};
 use tokenrouter_routing::Target;
 use tokenrouter_store::UsageLimits;
 
 /// Takes the request in with the first target that fits its limits, and leaves out those that do not fit the
-/// month's.
+/// month's. The record holds the permit of one answer; given back are those of `further` ones.
 ///
 /// # Errors
 /// 429 for a limit that would be passed; 403 where a price must be known and is not.
@@ -23,7 +24,8 @@ pub(super) fn admit(
     targets: &mut Vec<Target>,
     input_tokens: u64,
     request: &Request,
-) -> ApiResult<()> {
+    further: u64,
+) -> ApiResult<Vec<Permit>> {
     record.spending.input_tokens = input_tokens;
     if has_budget(caller) {
         let mut repriced_by = None;
@@ -38,7 +40,7 @@ pub(super) fn admit(
         }
     }
     let amounts: Vec<Amount> = targets.iter().map(|target| estimate(target, request, input_tokens)).collect();
-    take_in(record, caller, &amounts, targets, |target| format!("{}/{}", target.provider, target.name))
+    take_in(record, caller, &amounts, targets, further, |target| format!("{}/{}", target.provider, target.name))
 }
 
 /// The same for embeddings.
@@ -64,7 +66,7 @@ pub(super) fn admit_embeddings(
         }
     }
     let amounts: Vec<Amount> = targets.iter().map(|target| target.amount(input_tokens)).collect();
-    take_in(record, caller, &amounts, targets, |target| format!("{}/{}", target.provider, target.name))
+    take_in(record, caller, &amounts, targets, 0, |target| format!("{}/{}", target.provider, target.name)).map(drop)
 }
 
 fn has_budget(caller: &Caller) -> bool {
@@ -78,25 +80,27 @@ fn take_in<T>(
     caller: &Caller,
     amounts: &[Amount],
     targets: &mut Vec<T>,
+    further: u64,
     name: impl Fn(&T) -> String,
-) -> ApiResult<()> {
+) -> ApiResult<Vec<Permit>> {
     if targets.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let mut limited = vec![(Holder::Workspace(caller.workspace_id), caller.workspace.limits)];
     if caller.limits != UsageLimits::default() {
         limited.push((Holder::Key(caller.key_id), caller.limits));
     }
-    let (permit, fits) = record.app.limits.admit(&limited, amounts)?;
-    record.limit_headers.clone_from(&permit.headers);
-    record.permit = Some(permit);
+    let Admitted { mut permits, fits, headers } =
+        record.app.limits.admit(&limited, amounts, further.saturating_add(1))?;
+    record.limit_headers = headers;
+    record.permit = permits.pop();
     if let (Some(false), Some(best)) = (fits.first(), targets.first()) {
         let message = format!("{} is left out: it may come to more than what is left of a month's limit", name(best));
         record.told.warnings.push(Warning::new(Source::Router, None, message));
     }
     let mut fits = fits.into_iter();
     targets.retain(|_| fits.next().unwrap_or(false));
-    Ok(())
+    Ok(permits)
 }
 
 /// `sold_otherwise`: the field that asks for what has no price in the catalog.

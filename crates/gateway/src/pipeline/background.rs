@@ -242,8 +242,8 @@ impl EventCodec for KeepingCodec {
 
 /// A request that is ready to be sent.
 pub(super) struct Prepared {
-    pub request: Request,
-    pub plan: Plan,
+    pub request: Arc<Request>,
+    pub plan: Arc<Plan>,
     pub screen: ResponseScreen,
 }
 
@@ -262,7 +262,7 @@ pub(super) async fn start(
     record.deadline = None;
     let streamed = prepared.request.stream;
     // The events are wanted whoever listens: they tell what was used when the response is cancelled.
-    prepared.request.stream = true;
+    Arc::make_mut(&mut prepared.request).stream = true;
     let mut response = record.begin_response(&prepared.request);
     if let Some(target) = prepared.plan.targets.first() {
         response.model = target.name.to_string();

@@ -42,6 +42,7 @@ pub(crate) use told::usd;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult};
+use crate::limits::Permit;
 use background::Prepared;
 use bytes::Bytes;
 use record::Record;
@@ -102,7 +103,7 @@ pub(crate) async fn run_on(
     let sign = codec.keep_alive();
     let mut record = Record::begin(Arc::clone(app), caller, request_id, &request);
     record.local = local;
-    match prepare(caller, &mut record, request).await {
+    match prepare(caller, &mut record, request, 0).await.map(|(prepared, _)| prepared) {
         Ok(prepared) if prepared.request.background => match background::start(record, prepared, codec).await {
             Ok(delivery) => Ok(delivery.kept_alive(app, sign)),
             Err((mut record, error)) => Err(refuse(&mut record, error, request_id).await),
@@ -165,8 +166,13 @@ enum Ready {
     Stream(Box<stream::Start>),
 }
 
-/// Stages 3 to 6.
-async fn prepare(caller: &Caller, record: &mut Record, mut request: Request) -> ApiResult<Prepared> {
+/// Stages 3 to 6, of one answer and so many further ones, whose permits it gives.
+async fn prepare(
+    caller: &Caller,
+    record: &mut Record,
+    mut request: Request,
+    further: u64,
+) -> ApiResult<(Prepared, Vec<Permit>)> {
     if request.background && !request.store {
         let message = "a response in the background is kept until it is asked for: it needs `store`";
         return Err(ApiError::parameter("background", message));
@@ -186,10 +192,10 @@ async fn prepare(caller: &Caller, record: &mut Record, mut request: Request) -> 
     record.planned(&mut plan);
     screen::prompt(&caller.rules.firewall, &mut request, &mut record.tally)?;
     keeping::logprobs_or_rules(record, &caller.rules.firewall, &request)?;
-    admission::admit(record, caller, &mut plan.targets, plan.input_tokens, &request)?;
+    let permits = admission::admit(record, caller, &mut plan.targets, plan.input_tokens, &request, further)?;
     record.keep_input(&request, history.first_own);
     let screen = screen::ResponseScreen::new(Arc::clone(&caller.rules.firewall), &request);
-    Ok(Prepared { request, plan, screen })
+    Ok((Prepared { request: Arc::new(request), plan: Arc::new(plan), screen }, permits))
 }
 
 /// Stage 7, and what comes after it.

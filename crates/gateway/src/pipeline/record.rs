@@ -98,6 +98,8 @@ pub(super) struct Record {
     pub wants_logprobs: bool,
     /// The caller wants nothing lost.
     pub strict: bool,
+    /// Its stream stands unread until the others have begun: how fast it comes then says nothing of its target.
+    pub is_one_of_several: bool,
     /// What the caller calls its fields, but for the items.
     pub names: FieldNames,
     settled: bool,
@@ -147,9 +149,29 @@ impl Record {
             checks: AnswerChecks::default(),
             wants_logprobs: request.wants_logprobs(),
             strict: request.router.strict,
+            is_one_of_several: false,
             names: FieldNames { items: Vec::new(), fields: request.names.fields.clone() },
             settled: false,
         }
+    }
+
+    /// Another answer to the same request, which has been planned, screened and let in with this one. A lease and a
+    /// connection's turns are of one answer alone.
+    pub fn another(&self, caller: &Caller, request_id: &str, request: &Request, permit: Option<Permit>) -> Self {
+        let mut another = Self::begin(Arc::clone(&self.app), caller, request_id, request);
+        another.told = Told { request_id: request_id.to_owned(), ..self.told.clone() };
+        another.tally.clone_from(&self.tally);
+        (another.started, another.deadline) = (self.started, self.deadline);
+        another.route.clone_from(&self.route);
+        another.mark.clone_from(&self.mark);
+        another.input.clone_from(&self.input);
+        another.captured.clone_from(&self.captured);
+        another.permit = permit;
+        another.limit_headers.clone_from(&self.limit_headers);
+        another.spending.input_tokens = self.spending.input_tokens;
+        another.wants_logprobs = self.wants_logprobs;
+        another.is_one_of_several = self.is_one_of_several;
+        another
     }
 
     pub fn planned(&mut self, plan: &mut Plan) {

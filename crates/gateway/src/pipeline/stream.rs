@@ -274,7 +274,7 @@ impl Run {
     /// Teaches the router how quick this target writes.
     fn observe(&self) {
         let output = self.record.spending.output_tokens();
-        if output == 0 {
+        if output == 0 || self.record.is_one_of_several {
             return;
         }
         #[allow(clippy::cast_precision_loss)]

@@ -2,14 +2,18 @@
 //!
 //! Each is asked for by a request of its own, whoever answers: it takes a place, counts against every limit, is
 //! screened and is in the ledger. They differ as far as their models' answers to the same question do; where the caller
-//! has set a `seed`, each choice has the next one. In a stream the chunks of all come as they are written.
+//! has set a `seed`, each choice has the next one. In a stream the chunks of all come as they are written, from when all
+//! have begun.
+//!
+//! All are sent at once, each with the whole chat: `n` times the body is held to what one body may have.
 
 use super::stream::{ChunkCodec, DONE, usage_chunk};
 use super::{Shape, completion};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::clock::now_ms;
-use crate::error::ApiResult;
+use crate::error::{ApiError, ApiResult, Code};
+use crate::http::Place;
 use crate::http::responses::deliver;
 use crate::pipeline::{self, Delivery, DeliveryBody, EventCodec, One, ResponseStream};
 use axum::response::Response;
@@ -20,7 +24,6 @@ use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokenrouter_protocol::{Request, Usage, new_ordered_id};
-use tokio::sync::OwnedSemaphorePermit;
 
 /// What the choices of one stream share.
 #[derive(Default)]
@@ -57,32 +60,54 @@ impl Together {
     }
 }
 
+/// Whether so many can be let in at all, however long their caller waits.
+///
+/// # Errors
+/// 400 on `n` for more than a limit ever lets in; 413 for what is longer, as often as it is sent, than a body may be.
+pub(super) fn check(app: &App, caller: &Caller, shape: Shape, body_bytes: usize) -> ApiResult<()> {
+    let choices = shape.choices;
+    let (key, workspace) = (&caller.limits, &caller.workspace.limits);
+    for (limit, who, what) in [
+        (key.requests_per_minute, "this API key may send", "requests a minute"),
+        (key.max_in_flight, "this API key may have", "requests in flight"),
+        (workspace.requests_per_minute, "this workspace may send", "requests a minute"),
+        (workspace.max_in_flight, "this workspace may have", "requests in flight"),
+        (u64::try_from(app.in_flight.most()).ok(), "the gateway takes", "requests at once"),
+    ] {
+        if let Some(limit) = limit.filter(|limit| *limit < u64::from(choices)) {
+            let message = format!("`n`: each choice is a request, and {who} {limit} {what}");
+            return Err(ApiError::parameter("n", message));
+        }
+    }
+    let most = app.max_body_bytes;
+    if body_bytes.saturating_mul(usize::try_from(choices).unwrap_or(usize::MAX)) > most {
+        let message = format!(
+            "`n`: the chat is sent for each choice, and {choices} times {body_bytes} bytes are more than the {most} that \
+             a body may have; ask for fewer choices, or several times"
+        );
+        return Err(ApiError { param: Some("n".to_owned()), ..ApiError::new(Code::PayloadTooLarge, message) });
+    }
+    Ok(())
+}
+
 /// # Errors
 /// As for one answer, if any of them ends in an error before its first byte.
 pub(super) async fn answer(
     app: &Arc<App>,
     caller: &Caller,
-    request_id: String,
+    (request_id, place): (String, Place),
     request: Request,
     shape: Shape,
 ) -> ApiResult<Response> {
-    // The request holds one.
-    let mut places = Vec::new();
-    for _ in 1..shape.choices {
-        places.push(app.in_flight.enter().await?);
-    }
+    app.in_flight.widen(&place, shape.choices).await?;
     let together = Arc::new(Together::default());
-    let mut all = Vec::new();
-    for (index, _) in (0..shape.choices).enumerate() {
-        let request_id = if index == 0 { request_id.clone() } else { new_ordered_id("req", now_ms()) };
-        let codec = Box::new(ChunkCodec::new(shape, index, Some(Arc::clone(&together))));
-        all.push(One { request_id, request: with_seed(request.clone(), index), codec });
-    }
-    let delivered = pipeline::run_together(app, caller, all).await;
-    let deliveries = delivered.map_err(|error| error.with_request_id(&request_id))?;
-    // The last has counted the most against the limits.
-    let limits = deliveries.last().map(|last| last.limits.clone()).unwrap_or_default();
-    let told = deliveries.first().map(|first| (first.provider.clone(), first.model.clone()));
+    let one = |request_id: String, index: usize| One {
+        request_id,
+        codec: Box::new(ChunkCodec::new(shape, index, Some(Arc::clone(&together)))),
+    };
+    let others = (1..shape.choices).zip(1..).map(|(_, index)| one(new_ordered_id("req", now_ms()), index)).collect();
+    let deliveries = pipeline::run_together(app, caller, request, one(request_id, 0), others, with_seed).await?;
+    let told = deliveries.first().map(|first| (first.provider.clone(), first.model.clone(), first.limits.clone()));
     let (mut responses, mut streams) = (Vec::new(), Vec::new());
     for delivery in deliveries {
         match delivery.body {
@@ -90,23 +115,25 @@ pub(super) async fn answer(
             DeliveryBody::Stream(stream) => streams.push(*stream),
         }
     }
-    let (provider, model) = told.unwrap_or_default();
+    let (provider, model, limits) = told.unwrap_or_default();
     let body = match responses.pop() {
         // It only carries the headers: all of them are written.
         Some(last) => {
             responses.push(last.clone());
             DeliveryBody::Plain(Box::new(last), Bytes::new())
         }
-        None => DeliveryBody::Stream(Box::new(ResponseStream::of(merged(streams, together, shape, places)))),
+        None => DeliveryBody::Stream(Box::new(ResponseStream::of(merged(streams, together, shape)))),
     };
     let sign = ChunkCodec::new(shape, 0, None).keep_alive();
     let delivery = Delivery { provider, model, limits, background: None, body }.kept_alive(app, sign);
     Ok(deliver(delivery, |_, _| completion(&responses, shape)))
 }
 
-/// The same seed would be answered alike.
-fn with_seed(mut request: Request, index: usize) -> Request {
-    if let Some(seed) = request.chat_only.get_mut("seed")
+/// The same seed would be answered alike. Without one all ask by the same request.
+fn with_seed(request: &Arc<Request>, index: usize) -> Arc<Request> {
+    let mut request = Arc::clone(request);
+    if request.chat_only.contains_key("seed")
+        && let Some(seed) = Arc::make_mut(&mut request).chat_only.get_mut("seed")
         && let (Some(first), Ok(index)) = (seed.as_i64(), i64::try_from(index))
     {
         *seed = first.wrapping_add(index).into();
@@ -119,9 +146,8 @@ fn merged(
     streams: Vec<ResponseStream>,
     together: Arc<Together>,
     shape: Shape,
-    places: Vec<OwnedSemaphorePermit>,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static {
-    let state = Merged { waiting: streams, running: SelectAll::new(), together, shape, _places: places, ended: false };
+    let state = Merged { waiting: streams, running: SelectAll::new(), together, shape, ended: false };
     futures_util::stream::unfold(state, |mut state| async move { Some((Ok(state.next().await?), state)) })
 }
 
@@ -131,8 +157,6 @@ struct Merged {
     running: SelectAll<ResponseStream>,
     together: Arc<Together>,
     shape: Shape,
-    /// Held until the end.
-    _places: Vec<OwnedSemaphorePermit>,
     ended: bool,
 }
 

@@ -12,7 +12,8 @@ mod response;
 mod stream;
 mod tools;
 
-use super::body::read_json;
+use super::body::read_json_of;
+use super::in_flight::Place;
 use super::request_id::RequestId;
 use super::responses::{deliver, json_bytes};
 use crate::app::App;
@@ -36,19 +37,22 @@ struct Shape {
     /// It wants a last chunk with the usage.
     include_usage: bool,
     /// How many answers it wants.
-    choices: u64,
+    choices: u32,
 }
 
 pub(super) async fn create_chat_completion(
     State(app): State<Arc<App>>,
     Extension(request_id): Extension<RequestId>,
+    Extension(place): Extension<Place>,
     caller: Caller,
     headers: HeaderMap,
     body: Body,
 ) -> ApiResult<Response> {
-    let (request, shape) = request::parse(read_json(&app, &headers, body).await?)?;
+    let (body, length) = read_json_of(&app, &headers, body).await?;
+    let (request, shape) = request::parse(body)?;
     if shape.choices > 1 {
-        return choices::answer(&app, &caller, request_id.0, request, shape).await;
+        choices::check(&app, &caller, shape, length)?;
+        return choices::answer(&app, &caller, (request_id.0, place), request, shape).await;
     }
     let codec = Box::new(stream::ChunkCodec::new(shape, 0, None));
     let delivery = pipeline::run(&app, &caller, &request_id.0, request, codec).await?;

@@ -36,7 +36,7 @@ pub(super) fn parse(body: Value) -> Result<(Request, Shape), FieldError> {
     let conversation = Conversation::read(&mut f)?;
     let tools = tools::read(&mut f)?;
     refuse_what_is_not_text(&mut f)?;
-    let choices = f.count_within("n", 1..=MOST_CHOICES)?.unwrap_or(1);
+    let choices = f.count_within("n", 1..=MOST_CHOICES)?.and_then(|n| u32::try_from(n).ok()).unwrap_or(1);
     let (max_output_tokens, max_name) = max_output_tokens(&mut f)?;
     let metadata = f.object("metadata")?.unwrap_or_default();
     check_metadata(&metadata)?;

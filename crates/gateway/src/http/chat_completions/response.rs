@@ -3,23 +3,24 @@
 use super::Shape;
 use crate::pipeline::usd;
 use serde_json::{Value, json};
-use tokenrouter_protocol::{Item, Part, Response, Usage};
+use tokenrouter_protocol::{Item, Object, Part, Response, Usage};
 
 /// What is put between two thoughts, which a chat has one field for.
 pub(super) const BETWEEN_THOUGHTS: &str = "\n\n";
 
-/// A choice of each response. Beside several of them the first speaks for the whole, but for what was used; each tells
-/// for itself what the router did.
+/// A choice of each response. Beside several of them the first speaks for the whole, but for what was used, and what
+/// warnings and the firewall's rules say of any; each tells for itself what the router did.
 pub(super) fn completion(responses: &[Response], shape: Shape) -> Value {
     let Some(first) = responses.first() else { return Value::Null };
     let mut choices: Vec<Value> =
         responses.iter().enumerate().map(|(i, response)| choice(response, i, shape)).collect();
-    let mut tokenrouter = first.tokenrouter.clone();
+    let (mut tokenrouter, mut metadata) = (first.tokenrouter.clone(), first.metadata.clone());
     if responses.len() > 1 {
         for (choice, response) in choices.iter_mut().zip(responses) {
-            choice["tokenrouter"] = response.tokenrouter.clone();
+            choice["tokenrouter"] = told_of_one(response);
         }
         tokenrouter["cost_usd"] = cost(responses);
+        of_any(responses, &mut tokenrouter, &mut metadata);
     }
     json!({
         "id": first.id,
@@ -30,7 +31,7 @@ pub(super) fn completion(responses: &[Response], shape: Shape) -> Value {
         "usage": responses.iter().filter_map(|response| response.usage).reduce(Usage::plus).as_ref().map(usage),
         "service_tier": first.service_tier,
         "system_fingerprint": null,
-        "metadata": first.metadata,
+        "metadata": metadata,
         "tokenrouter": tokenrouter,
     })
 }
@@ -42,6 +43,50 @@ fn choice(response: &Response, index: usize, shape: Shape) -> Value {
         "logprobs": logprobs(&told(response)),
         "finish_reason": finish_reason(response, shape),
     })
+}
+
+/// What the router did for one of several choices. Where it is stored it can be had by its own id.
+pub(super) fn told_of_one(response: &Response) -> Value {
+    let mut told = response.tokenrouter.clone();
+    if response.store {
+        told["response_id"] = response.id.as_str().into();
+    }
+    told
+}
+
+/// Each warning once. The rules of the firewall too: of the answers' matches the sum, of the prompt's, which is
+/// screened once, the number.
+fn of_any(responses: &[Response], tokenrouter: &mut Value, metadata: &mut Object) {
+    let (mut warnings, mut hits): (Vec<Value>, Vec<Value>) = Default::default();
+    let list = |response: &Response, name: &str| response.tokenrouter[name].as_array().cloned().unwrap_or_default();
+    for response in responses {
+        for warning in list(response, "warnings") {
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        }
+        for hit in list(response, "firewall") {
+            match hits.iter_mut().find(|known| known["rule_id"] == hit["rule_id"]) {
+                Some(known) if hit["scope"] == "response" => {
+                    let sum = [&*known, &hit].into_iter().filter_map(|hit| hit["matches"].as_u64()).sum::<u64>();
+                    known["matches"] = sum.into();
+                }
+                Some(_) => {}
+                None => hits.push(hit),
+            }
+        }
+    }
+    // Where all say the same, they may be the caller's own words.
+    let all_agree = responses.iter().all(|response| response.metadata.get("warnings") == metadata.get("warnings"));
+    if !all_agree {
+        let messages: Vec<&str> = warnings.iter().filter_map(|warning| warning["message"].as_str()).collect();
+        metadata.insert("warnings".to_owned(), messages.join("\n").into());
+    }
+    tokenrouter["warnings"] = warnings.into();
+    tokenrouter["firewall"] = hits.into();
+    if responses.iter().any(|response| response.tokenrouter["usage_estimated"] == true) {
+        tokenrouter["usage_estimated"] = true.into();
+    }
 }
 
 /// Of all; null where one is not known. Added up in billionths of a dollar, as they are counted.

@@ -5,7 +5,7 @@
 
 use super::Shape;
 use super::choices::Together;
-use super::response::{BETWEEN_THOUGHTS, annotation, call, finish_reason, logprobs, usage};
+use super::response::{BETWEEN_THOUGHTS, annotation, call, finish_reason, logprobs, told_of_one, usage};
 use crate::pipeline::EventCodec;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -108,7 +108,10 @@ impl ChunkCodec {
             bytes.extend_from_slice(b",\"metadata\":");
             write(bytes, &response.metadata);
             bytes.extend_from_slice(b",\"tokenrouter\":");
-            write(bytes, &response.tokenrouter);
+            match self.together {
+                Some(_) => write(bytes, &told_of_one(response)),
+                None => write(bytes, &response.tokenrouter),
+            }
         }
         bytes.extend_from_slice(b"}\n\n");
     }
