@@ -57,6 +57,18 @@ def test_known_outcomes_are_measured_beside_what_needs_no_router(outcomes: Path,
     assert run(*arguments, "--json") == json.dumps(report, separators=(",", ":")) + "\n", "the same seed, the same figures"
 
 
+def test_every_pair_is_told_apart_by_who_never_saw_it(outcomes: Path) -> None:
+    report = json.loads(run(str(outcomes), "--all-pairs", "--json", "--resamples", "20"))
+    pairs = {(pair["strong"], pair["weak"]): pair for pair in report["pairs"]}
+    assert pairs.keys() >= {("dear", "cheap"), ("dear", "middle")}
+    assert pairs["dear", "cheap"]["gap"] == pytest.approx(0.5, abs=0.15)
+    assert report["best_over_worst"]["strong"] == "dear"
+    assert report["spread"]["least"] <= report["spread"]["quartiles"][1] <= report["spread"]["most"]
+    text = run(str(outcomes), "--all-pairs", "--resamples", "20")
+    for words in ("abilities by task", "prompts that tell nothing", "best over half its cost: dear over"):
+        assert words in text
+
+
 def test_each_group_can_be_left_out_in_turn(outcomes: Path) -> None:
     reports = [json.loads(line) for line in run(str(outcomes), "--leave-one-out", "--json", "--resamples", "20").splitlines()]
     assert [report["left_out"] for report in reports] == ["logic", "sums"]

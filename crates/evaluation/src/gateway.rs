@@ -51,6 +51,12 @@ impl Gateway {
     }
 }
 
+/// The task of each row's prompt, by its place in `Task::ALL`.
+pub(crate) fn tasks(outcomes: &Outcomes) -> Vec<usize> {
+    let task = |prompt: &str| recognise(&TaskInput { last_user: prompt, ..TaskInput::default() }).task;
+    outcomes.rows.iter().map(|row| task(&row.prompt) as usize).collect()
+}
+
 /// At which the forecast expects the mean of these scores.
 fn ability(known: &[(Seen, f32)]) -> f32 {
     let count = known.len().max(1) as f32;

@@ -33,23 +33,23 @@ const EPSILON: f32 = 1e-2;
 
 /// A parameter and the sum of its squared gradients.
 #[derive(Clone, Copy)]
-struct Weight {
-    value: f32,
+pub(crate) struct Weight {
+    pub value: f32,
     seen: f32,
 }
 
 impl Weight {
-    const NEW: Self = Self { value: 0.0, seen: EPSILON };
+    pub const NEW: Self = Self { value: 0.0, seen: EPSILON };
 
-    fn step(&mut self, gradient: f32, rate: f32) {
+    pub fn step(&mut self, gradient: f32, rate: f32) {
         self.seen += gradient * gradient;
         self.value -= rate * gradient / self.seen.sqrt();
     }
 }
 
 pub struct Learner<'a> {
-    outcomes: &'a Outcomes,
-    features: Vec<Features>,
+    pub(crate) outcomes: &'a Outcomes,
+    pub(crate) features: Vec<Features>,
 }
 
 impl<'a> Learner<'a> {
@@ -117,17 +117,18 @@ impl<'a> Learner<'a> {
         Domain::of(&prompts)
     }
 
+    /// How much each of these prompts is like those that are learned from.
+    pub(crate) fn likeness_of(&self, train: &[usize], rows: &[usize]) -> Vec<f32> {
+        let domain = self.domain(train);
+        rows.iter().map(|row| domain.likeness(&self.features[*row])).collect()
+    }
+
     /// The log-odds of a good answer over all these rows; as if it had answered one prompt well and one badly besides.
     pub(crate) fn ability(&self, rows: &[usize], model: usize) -> f32 {
         let known = rows.iter().filter_map(|row| self.outcomes.rows[*row].outcomes[model]);
         let scores: Vec<f32> = known.map(|outcome| outcome.score).collect();
         let mean = (scores.iter().sum::<f32>() + 1.0) / (scores.len() as f32 + 2.0);
         (mean / (1.0 - mean)).ln()
-    }
-
-    /// How likely a model is to answer this row's prompt well of which only its ability is known.
-    pub(crate) fn predict_unseen(&self, predictor: &Predictor, row: usize, ability: f32) -> f32 {
-        predictor.predict_unseen(&self.features[row], ability)
     }
 
     /// Of each model that it was trained for, how likely it is to answer this row's prompt well.
@@ -150,23 +151,23 @@ impl<'a> Learner<'a> {
 }
 
 /// Buckets are ones, made so small that all together are of length 1; counts are as they are.
-struct Inputs<'a> {
+pub(crate) struct Inputs<'a> {
     features: &'a Features,
     scale: f32,
 }
 
 impl<'a> Inputs<'a> {
-    fn of(features: &'a Features) -> Self {
+    pub fn of(features: &'a Features) -> Self {
         Self { features, scale: 1.0 / (features.buckets.len() as f32 + 1.0).sqrt() }
     }
 
-    fn iter(&self) -> impl Iterator<Item = (usize, f32)> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = (usize, f32)> + '_ {
         let buckets = self.features.buckets.iter().map(|bucket| (*bucket as usize, self.scale));
         buckets.chain(self.features.counts.iter().enumerate().map(|(i, count)| (BUCKETS + i, *count)))
     }
 }
 
-fn sigmoid(x: f32) -> f32 {
+pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
 }
 
@@ -195,17 +196,6 @@ impl Predictor {
 
     fn predict(&self, features: &Features) -> Vec<f32> {
         self.ability.iter().zip(self.moved(features)).map(|(ability, moved)| sigmoid(ability + moved)).collect()
-    }
-
-    /// The prompt moves it as it moves models of that ability: by the line through all of them.
-    fn predict_unseen(&self, features: &Features, ability: f32) -> f32 {
-        let moved = self.moved(features);
-        let count = moved.len() as f32;
-        let (mean_x, mean_y) = (self.ability.iter().sum::<f32>() / count, moved.iter().sum::<f32>() / count);
-        let pairs = || self.ability.iter().zip(&moved).map(|(x, y)| (x - mean_x, y - mean_y));
-        let square: f32 = pairs().map(|(x, _)| x * x).sum();
-        let slope = if square > 1e-6 { pairs().map(|(x, y)| x * y).sum::<f32>() / square } else { 0.0 };
-        sigmoid(ability + mean_y + slope * (ability - mean_x))
     }
 
     fn difficulty(&self, features: &Features) -> f32 {

@@ -7,6 +7,7 @@
 // Counts become shares here, and weights are kept small on purpose.
 #![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 
+mod common;
 mod curve;
 mod domain;
 mod features;
@@ -14,6 +15,8 @@ mod gateway;
 mod learn;
 mod outcomes;
 mod pair;
+mod pairs;
+mod parts;
 mod plot;
 mod report;
 mod seed;
@@ -22,5 +25,6 @@ pub use curve::{Curve, Point};
 pub use learn::{Learner, Predictor, Settings};
 pub use outcomes::{Outcomes, ReadError, Split};
 pub use pair::{PairReport, Tradeoff};
+pub use pairs::{ByRule, PairApgr, PairsReport, Spread, all_pairs};
 pub use plot::svg;
 pub use report::{Interval, Options, OptionsError, Report, Single, evaluate};

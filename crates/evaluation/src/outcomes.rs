@@ -109,6 +109,20 @@ impl Outcomes {
         self.models.iter().position(|model| model == name)
     }
 
+    /// With the prompts of each part dealt out anew among its rows.
+    pub(crate) fn dealt_out(&self, parts: [&[usize]; 2], seed: u64) -> Self {
+        let mut dealt = self.clone();
+        let mut random = Random::new(seed ^ 0xdea1);
+        for part in parts {
+            let mut from = part.to_vec();
+            random.shuffle(&mut from);
+            for (to, from) in part.iter().zip(from) {
+                dealt.rows[*to].prompt.clone_from(&self.rows[from].prompt);
+            }
+        }
+        dealt
+    }
+
     /// The rows to learn from and those to measure on: as the file says, and where it does not, `held_out` of the rest
     /// by the seed. A prompt that is in both is taken out of the first.
     pub(crate) fn split(&self, held_out: f64, seed: u64) -> (Vec<usize>, Vec<usize>) {

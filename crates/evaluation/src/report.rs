@@ -1,10 +1,12 @@
 //! The whole measurement: learned on one part, told of the other.
 
+use crate::common::{Common, Known};
 use crate::curve::{Curve, Point, corners};
-use crate::gateway::Gateway;
+use crate::gateway::{self, Gateway};
 use crate::learn::{Learner, Predictor, Settings};
 use crate::outcomes::{Outcome, Outcomes};
 use crate::pair::{PairReport, Tradeoff};
+use crate::parts::Parts;
 use crate::seed::Random;
 use serde::Serialize;
 
@@ -116,17 +118,7 @@ const STEPS: usize = 60;
 /// # Errors
 /// When the options ask for what is not there.
 pub fn evaluate(outcomes: &Outcomes, options: &Options) -> Result<Report, OptionsError> {
-    let (train, test) = parts(outcomes, options)?;
-    let pool: Vec<usize> =
-        (0..outcomes.models.len()).filter(|model| answered(outcomes, &test, *model) * 10 >= test.len() * 9).collect();
-    if pool.len() < 2 {
-        return Err(OptionsError::OneModel);
-    }
-    let whole = |row: &usize| pool.iter().all(|model| outcomes.rows[*row].outcomes[*model].is_some());
-    let rows: Vec<usize> = test.iter().copied().filter(whole).collect();
-    if rows.is_empty() {
-        return Err(OptionsError::Nothing { what: "measure on" });
-    }
+    let Parts { train, rows, left_out, pool } = Parts::of(outcomes, options)?;
     let learner = Learner::new(outcomes);
     let settings = Settings { seed: options.seed, ..Settings::default() };
     let predictor = learner.train(&train, &pool, &settings);
@@ -153,36 +145,10 @@ pub fn evaluate(outcomes: &Outcomes, options: &Options) -> Result<Report, Option
         rows.iter().map(|row| f64::from(learner.likeness(&predictor, *row))).sum::<f64>() / rows.len() as f64;
     let mut report = measured.report(outcomes, &pool, options);
     report.learned_from = train.len();
-    report.left_out = test.len() - rows.len();
+    report.left_out = left_out;
     report.pair = pair;
     report.likeness = likeness;
     Ok(report)
-}
-
-/// The rows to learn from, and those to measure on.
-fn parts(outcomes: &Outcomes, options: &Options) -> Result<(Vec<usize>, Vec<usize>), OptionsError> {
-    let (train, test): (Vec<usize>, Vec<usize>) = match &options.leave_out {
-        None => outcomes.split(options.held_out, options.seed),
-        Some(name) => {
-            let group = outcomes
-                .groups
-                .iter()
-                .position(|group| group == name)
-                .ok_or_else(|| OptionsError::NoGroup { name: name.clone(), known: outcomes.groups.join(", ") })?;
-            (0..outcomes.rows.len()).partition(|row| outcomes.rows[*row].group != group)
-        }
-    };
-    if train.is_empty() {
-        return Err(OptionsError::Nothing { what: "learn from" });
-    }
-    if test.is_empty() {
-        return Err(OptionsError::Nothing { what: "measure on" });
-    }
-    Ok((train, test))
-}
-
-fn answered(outcomes: &Outcomes, rows: &[usize], model: usize) -> usize {
-    rows.iter().filter(|row| outcomes.rows[**row].outcomes[model].is_some()).count()
 }
 
 /// What each model costs in the mean where it was learned from; where it was not, on the prompts measured on, as a
@@ -424,12 +390,13 @@ fn pair(
         unseen_apgr: None,
     };
     if !others.is_empty() {
-        let settings = Settings { seed: options.seed, ..Settings::default() };
-        let without = learner.train(train, &others, &settings);
+        let tasks = gateway::tasks(outcomes);
+        let common = Common::learn(learner, train, &others, &tasks, options.seed);
         // Of the two it knows how able they are, as a table of abilities would tell, and nothing else.
-        let able = [s, w].map(|place| learner.ability(train, pool[place]));
+        let known = [s, w].map(|place| Known::of(learner, train, pool[place], &tasks));
         let unseen = tradeoffs(&|row| {
-            let [strong, weak] = able.map(|able| learner.predict_unseen(&without, row, able));
+            let likeness = learner.likeness(predictor, row);
+            let [strong, weak] = known.each_ref().map(|known| common.expect(learner, row, likeness, known));
             f64::from(strong - weak)
         });
         (pair.unseen, pair.unseen_apgr) = told(&unseen, options);
@@ -437,7 +404,7 @@ fn pair(
     Ok(pair)
 }
 
-fn told(prompts: &[Tradeoff], options: &Options) -> (Option<PairReport>, Option<Interval>) {
+pub(crate) fn told(prompts: &[Tradeoff], options: &Options) -> (Option<PairReport>, Option<Interval>) {
     let order = PairReport::order(prompts);
     let report = PairReport::of(prompts, &order, &vec![1.0; prompts.len()]);
     let resampled = resamples(prompts.len(), options);

@@ -4,7 +4,9 @@ use super::output::{self, tell};
 use super::{Failure, SettingsArgs, evaluate_requests, find_workspace, open_store};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use tokenrouter_evaluation::{Interval, Options, Outcomes, Report, evaluate, svg};
+use tokenrouter_evaluation::{
+    ByRule, Interval, Options, Outcomes, PairsReport, Report, Spread, all_pairs, evaluate, svg,
+};
 
 /// Learns from one part of known outcomes and measures on the rest; or sums up what the log and the feedback tell.
 #[derive(clap::Args)]
@@ -17,6 +19,9 @@ pub(super) struct EvaluateArgs {
     /// The strong model and the weak one: how well are the prompts told apart that need the first?
     #[arg(long, num_args = 2, value_names = ["STRONG", "WEAK"])]
     pair: Option<Vec<String>>,
+    /// Instead: the same for every pair of models that are apart, by a predictor that never saw the two.
+    #[arg(long, conflicts_with_all = ["pair", "leave_out", "leave_one_out", "plot", "requests"])]
+    all_pairs: bool,
     /// Learn from all groups but this one, and measure on it.
     #[arg(long, value_name = "GROUP", conflicts_with = "leave_one_out")]
     leave_out: Option<String>,
@@ -56,6 +61,16 @@ pub(super) async fn run(args: EvaluateArgs) -> Result<(), Failure> {
         return evaluate_requests::run(&store, workspace, args.json).await;
     };
     let outcomes = read(file)?;
+    if args.all_pairs {
+        let (seed, held_out, resamples) = (args.seed, args.held_out, args.resamples);
+        let options = Options { seed, held_out, resamples, ..Options::default() };
+        let report = all_pairs(&outcomes, &options).map_err(Failure::of)?;
+        return if args.json {
+            output::line(serde_json::to_string(&report).map_err(Failure::of)?)
+        } else {
+            output::line(pairs_text(&report))
+        };
+    }
     let groups: Vec<Option<String>> = if args.leave_one_out {
         outcomes.groups.iter().cloned().map(Some).collect()
     } else {
@@ -158,6 +173,44 @@ fn write_text(out: &mut String, report: &Report) -> std::fmt::Result {
                 share(report.cpt_80)
             )?;
         }
+    }
+    Ok(())
+}
+
+fn pairs_text(report: &PairsReport) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_pairs(&mut text, report);
+    text
+}
+
+fn write_pairs(out: &mut String, report: &PairsReport) -> std::fmt::Result {
+    let pairs = report.pairs.len();
+    writeln!(
+        out,
+        "APGR of {pairs} pairs of models more than 0.05 apart, each by a predictor that never saw the two; 0.5 by chance"
+    )?;
+    writeln!(out, "                         least   1/4    1/2    3/4    most   below 0.55   below 0.5")?;
+    for (name, spread) in [
+        ("one ability each", &report.spread),
+        ("abilities by task", &report.spread_by_task),
+        ("prompts that tell nothing", &report.dealt_out),
+        ("  and by task", &report.dealt_out_by_task),
+    ] {
+        let Spread { least, quartiles: [first, middle, third], most, below_0_55, below_0_50 } = spread;
+        writeln!(
+            out,
+            "{name:<25} {least:.3}  {first:.3}  {middle:.3}  {third:.3}  {most:.3}  {below_0_55:>10}  {below_0_50:>10}"
+        )?;
+    }
+    for (name, rule) in
+        [("best over worst", &report.best_over_worst), ("best over half its cost", &report.best_over_half_cost)]
+    {
+        let ByRule { strong, weak, apgr, apgr_by_task } = rule;
+        let told = |apgr: &Option<Interval>| apgr.as_ref().map_or_else(|| "no better here".to_owned(), interval);
+        let (strong, weak) = (output::shown(strong), output::shown(weak));
+        writeln!(out, "\n{name}: {strong} over {weak}")?;
+        writeln!(out, "  one ability each   {}\n  abilities by task  {}", told(apgr), told(apgr_by_task))?;
     }
     Ok(())
 }
