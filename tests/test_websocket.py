@@ -129,6 +129,7 @@ BAD: list[tuple[str, int, str, str | None]] = [
     ('{"type": "response.create", "input": "x", "background": true}', 400, "invalid_parameter", "background"),
     ('{"type": "response.create", "input": "x", "generate": 7}', 400, "invalid_parameter", "generate"),
     ('{"type": "response.create", "input": "x", "stream_id": 1}', 400, "invalid_parameter", "stream_id"),
+    (json.dumps({"type": "response.create", "input": "x", "stream_id": "x" * 257}), 400, "invalid_parameter", "stream_id"),
     (
         '{"type": "response.create", "input": "x", "previous_response_id": "resp_no"}',
         400,
@@ -209,6 +210,19 @@ def test_what_is_not_stored_is_gone_on_from_on_its_own_connection_alone(
     with sqlite3.connect(f"file:{gateway.database}?mode=ro", uri=True) as database:
         [[kept]] = database.execute("SELECT count(*) FROM responses WHERE input LIKE ?", (f"%The word is {mark}%",))
     assert kept == 0, "nothing of it is written"
+
+
+def test_a_stored_response_after_one_that_is_not_says_where_it_can_be_gone_on_from(
+    gateway: gp.Gateway, workspace: str
+) -> None:
+    with socket(gateway, workspace) as ws:
+        previous = None
+        for store, warns in ((True, False), (False, False), (True, True)):
+            ask(ws, model=MODELS[0], store=store, input="Hello", previous_response_id=previous)
+            response = check_order(answer(ws))
+            told = [warning["message"] for warning in response["tokenrouter"]["warnings"]]
+            assert any("not stored" in message for message in told) == warns, told
+            previous = response["id"]
 
 
 def test_a_tools_result_goes_back_by_the_id_of_a_response_that_is_not_stored(gateway: gp.Gateway, workspace: str) -> None:
@@ -357,6 +371,21 @@ def test_too_many_that_wait_are_refused(start_gateway: Callable[..., gp.Gateway]
         with contextlib.suppress(ConnectionClosed):
             for _ in range(30):
                 ask(ws, model=MODELS[0], input="Hello")
+        error(ws, 429, "rate_limit_exceeded")
+        assert closed(ws) == 1013
+
+
+def test_no_more_bytes_wait_than_one_message_may_have(start_gateway: Callable[..., gp.Gateway]) -> None:
+    gateway = start_gateway(environment={"TOKENROUTER_SERVER__MAX_BODY_BYTES": "10000"})
+    simulator = gp.Simulator(gateway.process.wait_for(r"simulator on (http://127\.0\.0\.1:\d+)"))
+    with socket(gateway, gateway.key) as ws:
+        for number in range(4):
+            ask(ws, model=MODELS[0], input=f"say exactly: {number}", metadata={"x": "x" * 500})
+        assert [text_of(check_order(answer(ws))) for _ in range(4)] == ["0", "1", "2", "3"]
+        simulator.fault(count=1, hang=True)
+        with contextlib.suppress(ConnectionClosed):
+            for _ in range(5):
+                ask(ws, model=MODELS[0], input="x" * 4_000)
         error(ws, 429, "rate_limit_exceeded")
         assert closed(ws) == 1013
 

@@ -184,7 +184,11 @@ async fn prepare(
     let history = history::expand(&app, caller, &mut request, record.local.as_ref()).await?;
     record.lease = history.lease;
     record.mark = history.mark;
-    if request.store && !history.is_local {
+    if request.store && history.is_local {
+        let message = "`previous_response_id`: the turns before are not stored, so that this response can be gone on \
+                       from on this connection alone, while it is the last of its `stream_id`";
+        record.told.warnings.push(told::Warning::new(told::Source::Router, None, message));
+    } else if request.store {
         // It is found in the store.
         record.local = None;
     }

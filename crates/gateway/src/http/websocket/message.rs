@@ -5,6 +5,9 @@ use crate::pipeline::EventCodec;
 use serde_json::{Value, json};
 use tokenrouter_protocol::{Object, ResponseEvent};
 
+/// Of the name of a lane, which each event bears and a connection keeps, in bytes.
+const LONGEST_LANE: usize = 256;
+
 /// Takes out what belongs to the WebSocket and not to the request: the name that the events are to bear, which is put
 /// into `lane`, and whether an answer is wanted.
 pub(super) fn envelope(map: &mut Object, lane: &mut Option<String>) -> ApiResult<bool> {
@@ -18,6 +21,10 @@ pub(super) fn envelope(map: &mut Object, lane: &mut Option<String>) -> ApiResult
     }
     *lane = match map.shift_remove("stream_id") {
         None | Some(Value::Null) => None,
+        Some(Value::String(lane)) if lane.len() > LONGEST_LANE => {
+            let message = format!("`stream_id` must not be longer than {LONGEST_LANE} bytes");
+            return Err(ApiError::parameter("stream_id", message));
+        }
         Some(Value::String(lane)) => Some(lane),
         Some(_) => return Err(ApiError::parameter("stream_id", "`stream_id` must be a string")),
     };

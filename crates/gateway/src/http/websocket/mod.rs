@@ -30,19 +30,20 @@ use http::HeaderMap;
 use message::{MessageCodec, envelope, error_event};
 use serde_json::Value;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokenrouter_protocol::{Request, new_ordered_id};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-/// How many messages may wait for their turn.
+/// How many messages may wait for their turn, of `server.max_body_bytes` in all.
 const MAX_WAITING: usize = 16;
 /// How long a caller that reads nothing more is waited for at the end.
 const CLOSE_TIME: Duration = Duration::from_secs(2);
 
 pub(super) async fn open_responses_socket(
     State(app): State<Arc<App>>,
-    _caller: Caller,
+    caller: Caller,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> ApiResult<Response> {
@@ -52,7 +53,7 @@ pub(super) async fn open_responses_socket(
     let limit = app.max_body_bytes;
     let upgrade = upgrade.max_message_size(limit).max_frame_size(limit);
     // Counted before the connection leaves the server's own count.
-    let open = app.sessions.enter()?;
+    let open = app.sessions.enter(caller.workspace_id)?;
     Ok(upgrade.on_upgrade(move |socket| async move {
         serve(app, headers, socket).await;
         drop(open);
@@ -79,6 +80,7 @@ struct Session {
 async fn serve(app: Arc<App>, headers: HeaderMap, socket: WebSocket) {
     let (mut sink, mut messages) = socket.split();
     let (queue, mut waiting) = mpsc::channel::<String>(MAX_WAITING);
+    let waiting_bytes = AtomicUsize::new(0);
     // What could have been sent at once over HTTP.
     let turns = Arc::new(LocalTurns::new(app.max_body_bytes));
     let until = Instant::now().checked_add(app.sessions.longest);
@@ -105,7 +107,10 @@ async fn serve(app: Arc<App>, headers: HeaderMap, socket: WebSocket) {
                     () = silence(&app) => None,
                 };
                 let text = match woken {
-                    Some(Some(text)) => text,
+                    Some(Some(text)) => {
+                        waiting_bytes.fetch_sub(text.len(), Ordering::Relaxed);
+                        text
+                    }
                     // The reader ends first, and says why.
                     Some(None) => return std::future::pending().await,
                     None => match ping(&mut sink).await {
@@ -120,7 +125,7 @@ async fn serve(app: Arc<App>, headers: HeaderMap, socket: WebSocket) {
         };
         tokio::select! {
             end = answer => end,
-            end = read(&mut messages, queue) => end,
+            end = read(&mut messages, queue, (&waiting_bytes, app.max_body_bytes)) => end,
             () = dropped => STOPPING,
         }
     };
@@ -140,12 +145,17 @@ async fn serve(app: Arc<App>, headers: HeaderMap, socket: WebSocket) {
     }
 }
 
-/// Takes messages in until the caller leaves or does what ends the connection.
-async fn read(messages: &mut SplitStream<WebSocket>, queue: mpsc::Sender<String>) -> End {
+/// Takes messages in until the caller leaves or does what ends the connection. So many bytes wait, of so many that may.
+async fn read(
+    messages: &mut SplitStream<WebSocket>,
+    queue: mpsc::Sender<String>,
+    (waiting, most): (&AtomicUsize, usize),
+) -> End {
     loop {
         match messages.next().await {
             Some(Ok(Message::Text(text))) => {
-                if queue.try_send(text.as_str().to_owned()).is_err() {
+                let before = waiting.fetch_add(text.len(), Ordering::Relaxed);
+                if before.saturating_add(text.len()) > most || queue.try_send(text.as_str().to_owned()).is_err() {
                     let code = Some(Code::RateLimitExceeded);
                     return End::Close(close_code::AGAIN, code, "too many messages wait for their turn");
                 }
