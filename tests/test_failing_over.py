@@ -382,13 +382,13 @@ def test_every_surface_fails_over_until_the_first_byte(
     start: Start, path: str, stream: bool, fault: dict[str, Any]
 ) -> None:
     client, simulator = start()
-    first = route(client)["provider"]
-    simulator.fault(provider=first, count=None, **fault)
+    # Whoever is asked first, which may differ between surfaces.
+    simulator.fault(count=1, **fault)
     body: dict[str, Any] = {"model": "auto", "stream": stream, "max_tokens": 64}
     body["messages"] = [{"role": "user", "content": "Hello"}]
     if path == "/v1/responses":
         body = {"model": "auto", "stream": stream, "input": "Hello"}
     answer = client.post(path, json=body)
     assert answer.status_code == 200, answer.text
-    assert answer.headers["x-tokenrouter-provider"] != first
-    assert len(calls(simulator)) == 2
+    first, second = calls(simulator)
+    assert answer.headers["x-tokenrouter-provider"] == second != first
