@@ -153,6 +153,18 @@ def test_a_chat_is_answered(client: openai.OpenAI, model: str) -> None:
     assert completion.usage and completion.usage.total_tokens > 0
 
 
+@pytest.mark.parametrize("model", [*MODELS.values(), "gemini/gemini-2.5-flash"])
+def test_the_system_alone_is_answered_too(api: httpx.Client, model: str) -> None:
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "developer", "content": "Tell me of the sea"}]
+    if model == MODELS["host"]:
+        model = "auto:cost"
+    completion, _ = both(api, model, messages)
+    assert "Tell me of the sea" in completion["choices"][0]["message"]["content"]
+    provider = completion["tokenrouter"]["provider"]
+    lost = [warning["message"].split(":")[0] for warning in completion["tokenrouter"]["warnings"]]
+    assert lost == (["`messages[1]`"] if provider in ("anthropic", "gemini") else [])
+
+
 @each_model
 def test_a_chat_is_streamed(client: openai.OpenAI, model: str) -> None:
     messages: Any = says("Tell me of the sea")

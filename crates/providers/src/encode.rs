@@ -5,7 +5,7 @@ use crate::{Kind, Translation, anthropic, chat, gemini, lowering, openai};
 use http::{HeaderName, HeaderValue};
 use std::borrow::Cow;
 use std::fmt::Display;
-use tokenrouter_protocol::{LOGPROBS, Request, TextFormat, Tool};
+use tokenrouter_protocol::{Item, LOGPROBS, Request, Role, TextFormat, Tool};
 
 /// Where a request goes, and what the catalog knows of the model.
 #[derive(Clone, Copy, Debug)]
@@ -161,6 +161,8 @@ pub fn encode(target: &Target, request: &Request) -> Result<Encoded, EncodeError
     let request = stripped.as_ref().unwrap_or(request);
     let lowered = if target.kind == Kind::OpenAi { None } else { lowering::lower(&mut context, request)? };
     let request = lowered.as_ref().unwrap_or(request);
+    let spoken = spoken_by_a_user(&mut context, request);
+    let request = spoken.as_ref().unwrap_or(request);
     let (path, headers, body) = match target.kind {
         Kind::OpenAi => ("/responses".into(), Vec::new(), openai::encode(&mut context, request)?),
         Kind::Anthropic => ("/messages".into(), anthropic::headers(request), anthropic::encode(&mut context, request)?),
@@ -171,6 +173,22 @@ pub fn encode(target: &Target, request: &Request) -> Result<Encoded, EncodeError
     };
     let checks = if target.kind == Kind::OpenAi { AnswerChecks::default() } else { checks(&context, request) };
     Ok(Encoded { path, headers, body, warnings: context.losses.0, checks, translation: context.translation })
+}
+
+/// Anthropic and Gemini answer nobody but a user. Where the system alone speaks, which OpenAI answers, its last message is
+/// given as the user's.
+fn spoken_by_a_user(context: &mut Context, request: &Request) -> Option<Request> {
+    let is_systems =
+        |item: &Item| matches!(item, Item::Message(message) if matches!(message.role, Role::System | Role::Developer));
+    if !matches!(context.target.kind, Kind::Anthropic | Kind::Gemini) || !request.input.iter().all(is_systems) {
+        return None;
+    }
+    let mut request = request.clone();
+    let Some(Item::Message(last)) = request.input.last_mut() else { return None };
+    last.role = Role::User;
+    let message = "this provider answers no message of the system's alone: it was given as the user's";
+    context.losses.add(format_args!("input[{}]", request.input.len() - 1), message);
+    Some(request)
 }
 
 /// What the provider does not hold its answer to. Of a schema that is not strict the caller is promised nothing,
