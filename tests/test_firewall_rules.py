@@ -492,6 +492,8 @@ PIECES: dict[str, list[Any]] = {
         {"type": "output_text", "text": "SEC", "annotations": [
             {"type": "url_citation", "url": "http://x", "start_index": 0, "end_index": 1, "title": "t"}]},
         {"type": "output_text", "text": "RET"}]}, USER],
+    "a text and what is no text": [USER, {"role": "assistant", "content": [
+        {"type": "output_text", "text": "SEC"}, {"type": "whatever"}, {"type": "output_text", "text": "RET"}]}, USER],
     "a tool's output": [USER, HISTORY[1], HISTORY[2] | {"output": [
         {"type": "input_text", "text": "SEC"}, {"type": "input_text", "text": "RET"}]}],
 }  # fmt: skip
@@ -504,7 +506,8 @@ def test_no_text_that_a_rule_would_find_is_put_together_behind_it(
 ) -> None:
     create(api, "secret", "block")
     answer = api.post("/v1/responses", json={"model": model, "instructions": mark, "input": PIECES[pieces]})
-    assert answer.status_code in (200, 422), answer.text
+    # Some providers take no part that they do not know.
+    assert answer.status_code in (200, 400, 422), answer.text
     assert all("SECRET" not in json.dumps(sent["body"]) for sent in simulator.requests(mark))
 
 

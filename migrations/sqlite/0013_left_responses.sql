@@ -28,5 +28,6 @@ UPDATE responses SET if_left = json_object(
     'usage_is_estimate', json('false'),
     'charged_tokens', 0,
     'charged_nano_usd', 0,
-    'decision_json', coalesce(json_extract(CAST(body AS TEXT), '$.tokenrouter'), '{}')
+    -- A string that holds JSON: without the `||` it would be an object.
+    'decision_json', coalesce(json_extract(CAST(body AS TEXT), '$.tokenrouter') || '', '{}')
 ) WHERE running_for_key IS NOT NULL;

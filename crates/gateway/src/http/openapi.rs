@@ -29,6 +29,9 @@ struct Described {
     status: String,
     /// The schema of a success by its media type.
     answers: Map<String, Value>,
+    /// The schemas of answers of other statuses that are no errors.
+    #[serde(default)]
+    further: Map<String, Value>,
 }
 
 /// # Errors
@@ -90,6 +93,9 @@ fn described(operation: &Operation, path: &str, bodies: Option<&Described>) -> V
         responses[&bodies.status] = json!({ "description": "Success." });
         for (kind, schema) in &bodies.answers {
             responses[&bodies.status]["content"][kind]["schema"] = schema.clone();
+        }
+        for (status, schema) in &bodies.further {
+            responses[status] = json!({ "description": "No success, and no error.", "content": content(schema) });
         }
     }
     described["parameters"] = json!(parameters);

@@ -15,7 +15,7 @@ use super::screen::{ResponseScreen, blocked_error};
 use crate::clock::now_ms;
 use crate::error::{ApiError, Code};
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{FutureExt, Stream};
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -160,6 +160,10 @@ impl Run {
             self.begun = true;
             self.assembler.begin(&mut self.out);
         }
+        // A provider that always has something ready is bound by the time as well.
+        if let Some(over) = self.over_by_now() {
+            return self.end_with(over, bytes).await;
+        }
         loop {
             let over = self.take_decoded();
             self.write_out(&mut bytes);
@@ -182,7 +186,7 @@ impl Run {
                     return self.end_with(over, bytes).await;
                 }
             }
-            let deadline = [self.record.deadline, self.end_by.get().copied()].into_iter().flatten().min();
+            let deadline = self.deadline();
             let event = tokio::select! {
                 biased;
                 stop = stopped(&mut self.stop) => return self.end_with(stop.over(), bytes).await,
@@ -202,6 +206,19 @@ impl Run {
                 return self.end_with(over, bytes).await;
             }
         }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        [self.record.deadline, self.end_by.get().copied()].into_iter().flatten().min()
+    }
+
+    /// Why the stream is to end though it could go on.
+    fn over_by_now(&mut self) -> Option<Over> {
+        if let Some(stop) = stopped(&mut self.stop).now_or_never() {
+            return Some(stop.over());
+        }
+        let late = self.deadline().is_some_and(|deadline| deadline <= Instant::now());
+        late.then(|| self.failure(&Failure::new(Class::Timeout, OUT_OF_TIME)))
     }
 
     /// Text that can go out does not wait until the record is durable, as the end of the answer must.

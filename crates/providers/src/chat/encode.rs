@@ -235,7 +235,7 @@ impl Messages {
         }
         match item {
             Item::Message(message) if message.role == Role::Assistant => {
-                let text = assistant_text(message);
+                let text = assistant_text(context, message, i);
                 // Text after calls of the same turn joins them.
                 self.list.push(json!({"role": "assistant", "content": text}));
                 self.name(context, message, i);
@@ -322,14 +322,19 @@ impl Messages {
 /// The texts of an earlier answer as one. Pieces of one text stand without anything between them; the firewall has
 /// screened those as one. It has screened a refusal, and a text with notes, apart: no match of its rules may come of
 /// what is put together here.
-fn assistant_text(message: &Message) -> String {
+fn assistant_text(context: &mut Context, message: &Message, i: usize) -> String {
     let mut all = String::new();
     let mut goes_on = false;
-    for part in &message.content {
+    for (j, part) in message.content.iter().enumerate() {
         let (text, is_piece) = match part {
             Part::Text { text, annotations, extra } => (text, annotations.is_empty() && extra.is_empty()),
             Part::Refusal { text } => (text, false),
-            _ => continue,
+            _ => {
+                let why = "of what a model has said, this provider is given the text only";
+                context.losses.add(format_args!("input[{i}].content[{j}]"), why);
+                goes_on = false;
+                continue;
+            }
         };
         if !(all.is_empty() || goes_on && is_piece) {
             all.push('\n');

@@ -121,6 +121,24 @@ mod tests {
     }
 
     #[test]
+    fn what_an_older_version_left_unfinished_can_be_read() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        apply(&mut connection, &MIGRATIONS[..12]).unwrap();
+        let bodies = [r#"{"tokenrouter":{"request_id":"req_1","mode":"cost","task":"qa","route":{}}}"#, "{}"];
+        for (id, body) in ["a", "b"].into_iter().zip(bodies) {
+            let sql = "INSERT INTO responses (workspace_id, id, created_at_ms, body, input, running_for_key)
+                       VALUES (1, ?1, 5, ?2, x'5b5d', 3)";
+            connection.execute(sql, params![id, body.as_bytes()]).unwrap();
+        }
+        migrate(&mut connection).unwrap();
+        let left = crate::sqlite::responses::unfinished(&connection).unwrap();
+        let told: Vec<_> = left.iter().map(|(entry, _)| (&*entry.request_id, &*entry.mode, entry.key_id)).collect();
+        assert_eq!(told, [("req_1", "cost", 3), ("b", "", 3)]);
+        let decision: serde_json::Value = serde_json::from_str(&left[0].0.decision_json).unwrap();
+        assert_eq!(decision["task"], "qa");
+    }
+
+    #[test]
     fn a_newer_database_is_refused_and_left_alone() {
         let mut connection = Connection::open_in_memory().unwrap();
         apply(&mut connection, &[FIRST, SECOND]).unwrap();
