@@ -19,7 +19,6 @@ begin with, which the correction takes back: after train_tasks.py it may be run 
 
 import argparse
 import json
-import os
 import struct
 import subprocess
 import sys
@@ -27,9 +26,10 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+# Before numpy: it sets the number of numpy's threads.
+import train_tasks as tasks  # isort: skip
 import numpy as np
 import outcomes
-import train_tasks as tasks
 from train_tasks import REGIONS, ROOT, ROWS, Array, Matrix
 
 WEIGHTS = ROOT / "crates" / "routing" / "data" / "difficulty.bin"
@@ -39,6 +39,9 @@ STEEPNESS = 8.0
 # that were not trained on (100 and 300 do as well, 10 and 1000 worse). The second is the least at which no data set that is
 # left out is told apart worse than by the signs alone; 0.02 is not enough (LLMRouter).
 L2, LIKENESS_L2 = 150.0, 0.03
+# L-BFGS stops after so many steps, or when one gains less than this of the loss: close enough to the least that another order
+# of the sums ends in the same bytes, or nearly.
+STEPS, LEAST = 600, 1e-8
 # The outcomes of a prompt are not independent: they count as so many, however many models answered it.
 OUTCOMES = 6.0
 # As crates/routing/src/task/trained.rs bounds the correction.
@@ -183,7 +186,7 @@ def fit_difficulty(sets: list[DataSet], use: list[Array]) -> tuple[Array, float,
         numbers = [STEEPNESS * (by_difficulty @ signs), by_difficulty.sum()]
         return value, np.concatenate([by_weight, numbers, by_ability + strength * apart])
 
-    found = tasks.minimise(loss, np.concatenate([np.zeros(ROWS + 2), wanted]), 150, 1e-6)
+    found = tasks.minimise(loss, np.concatenate([np.zeros(ROWS + 2), wanted]), STEPS, LEAST)
     return found[:ROWS] / STEEPNESS, float(found[ROWS]), float(found[ROWS + 1] / STEEPNESS)
 
 
@@ -201,7 +204,7 @@ def fit_likeness(sets: list[DataSet], use: list[Array], requests: list[tuple[Arr
         value = float(counts @ (np.logaddexp(0, logits) - target * logits)) + 0.5 * held * float(weights[:ROWS] @ weights[:ROWS])
         return value, np.append(told * matrix.transposed_times(off[:, None])[:, 0] + held * weights[:ROWS], off.sum())
 
-    found = tasks.minimise(loss, np.zeros(ROWS + 1), 150, 1e-6)
+    found = tasks.minimise(loss, np.zeros(ROWS + 1), STEPS, LEAST)
     return found[:ROWS], float(found[ROWS])
 
 
@@ -210,7 +213,8 @@ def train(sets: list[DataSet], use: list[Array], requests: list[tuple[Array, Arr
 
 
 def requests_of_all_kinds() -> list[tuple[Array, Array]]:
-    rows = tasks.read("prompts") + tasks.read("short") + tasks.noise()
+    wishes = tasks.read("wishes")
+    rows = tasks.read("prompts") + tasks.read("short") + tasks.noise() + tasks.with_data(wishes, tasks.SEED) + tasks.with_data(wishes, 1)
     return features([row["prompt"] for row in rows])[0]
 
 
@@ -308,7 +312,6 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="train anew and compare; write nothing")
     parser.add_argument("--report", action="store_true", help="measure the weights that are there, and train without each data set and group")
     arguments = parser.parse_args()
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sets = [DataSet(make.__name__, make(arguments.folder)) for make in (outcomes.mmlupro, outcomes.zeroeval, outcomes.llmrouter)]
     use, requests = learnable(sets), requests_of_all_kinds()
     if arguments.report:
@@ -320,7 +323,14 @@ def main() -> None:
         pairs = ((trained.weights, known.weights), (trained.like, known.like))
         apart = max(np.abs(new - old).max() / np.abs(old).max() for new, old in pairs)
         print(f"largest difference: {apart:.2%} of the largest weight")
-        sys.exit(bool(apart > 0.02))
+        numbers = ((trained.slope, known.slope), (trained.offset, known.offset), (trained.like_offset, known.like_offset))
+        print("slope, offset, offset of likeness, new and old: " + ", ".join(f"{new:.4f} {old:.4f}" for new, old in numbers))
+        new, old = json.loads(golden(unrounded(rounded(trained)))), json.loads(golden(known))
+        moved = max(abs(a[name] - b[name]) for a, b in zip(new, old) for name in ("harder", "weight"))
+        print(f"largest difference on the golden prompts: {moved:.4f}")
+        if stale := GOLDEN.read_text(encoding="utf-8") != golden(known):
+            print(f"{GOLDEN.name} is not what the weights in the repository give")
+        sys.exit(bool(apart > 0.02 or moved > 0.01 or max(abs(new - old) for new, old in numbers) > 0.01 or stale))
     WEIGHTS.write_bytes(rounded(trained))
     GOLDEN.write_text(golden(unrounded(WEIGHTS.read_bytes())), encoding="utf-8")
     print(f"learned from {sum(map(len, use))} prompts of {len(sets)} data sets; {WEIGHTS.stat().st_size} bytes; slope {trained.slope:.3f}")

@@ -383,7 +383,7 @@ def test_a_rule_on_a_task_fires_where_the_router_is_sure_of_it(api: httpx.Client
     sure = [
         ("coding", "Write a Python function that reverses a list."),
         ("chat", "hi, how are you today?"),
-        ("translation", "Übersetze ins Englische: Wo ist der Bahnhof?"),
+        ("translation", "Übersetze ins Englische: Der letzte Zug ist schon weg."),
     ]
     for task, text in sure:
         told = route(api, text)

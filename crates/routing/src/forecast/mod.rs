@@ -144,7 +144,7 @@ mod tests {
             assert!(by_signs.is_sorted(), "{task:?}: {by_signs:?}");
             // Of what is easy, what was learned may take one for as easy as the other.
             let [easy, middle, hard] = prompts.map(|prompt| of(prompt, task).difficulty);
-            assert!(middle > easy - 0.05 && hard > middle && hard - easy > 0.2, "{task:?}: {easy} {middle} {hard}");
+            assert!(middle > easy - 0.1 && hard > middle && hard - easy > 0.2, "{task:?}: {easy} {middle} {hard}");
         }
     }
 

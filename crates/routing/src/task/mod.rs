@@ -147,9 +147,19 @@ fn read(input: &TaskInput<'_>) -> ([f32; TASKS], Trained) {
     sums.logits()
 }
 
-/// Whether a text has no word, picture or sign in it at all.
+/// So often one character is said when a key is held down: that asks for nothing.
+const HELD_DOWN: usize = 32;
+
+/// Whether a text has no word, picture or sign in it at all, or one and the same again and again.
 fn is_silent(text: &str) -> bool {
-    text.chars().all(|c| c.is_whitespace() || c.is_control())
+    let mut said = text.chars().filter(|c| !c.is_whitespace() && !c.is_control());
+    let Some(first) = said.next() else { return true };
+    let mut times = 1;
+    let is_one = said.all(|c| {
+        times += 1;
+        c == first
+    });
+    is_one && times >= HELD_DOWN
 }
 
 /// What the trainer learns from: the features of a request by their group, their row in the table of weights, and

@@ -119,6 +119,89 @@ fn what_asks_for_nothing_is_not_sure() {
     assert_eq!(guess("").task, Task::Qa);
 }
 
+/// Numbers as if by lot, always the same.
+struct Lot(u64);
+
+impl Lot {
+    fn below(&mut self, most: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % most
+    }
+
+    fn letters(&mut self, of: &str, count: usize) -> String {
+        (0..count).map(|_| char::from(of.as_bytes()[usize::try_from(self.below(of.len() as u64)).unwrap()])).collect()
+    }
+}
+
+const HEX: &str = "0123456789abcdef";
+const BASE64: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+fn token(lot: &mut Lot) -> String {
+    format!("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.{}.{}", lot.letters(BASE64, 240), lot.letters(BASE64, 43))
+}
+
+fn identifiers(lot: &mut Lot) -> String {
+    let mut one = || [8, 4, 4, 4, 12].map(|count| lot.letters(HEX, count)).join("-");
+    (0..30).map(|_| one()).collect::<Vec<_>>().join("\n")
+}
+
+fn table(lot: &mut Lot) -> String {
+    let rows = (0..30).map(|id| format!("\n{id},{},{}", 1 + lot.below(9), 100 + lot.below(900)));
+    format!("id,qty,price{}", rows.collect::<String>())
+}
+
+#[test]
+fn data_that_nobody_reads_is_no_task() {
+    let lot = &mut Lot(3);
+    let mut cases = vec![
+        lot.letters(BASE64, 1_368),
+        lot.letters(HEX, 1_000),
+        lot.letters(HEX, 40),
+        token(lot),
+        identifiers(lot),
+        table(lot),
+        (0..50).map(|_| format!("{},{},{}\n", lot.below(1_000), lot.below(1_000), lot.below(1_000))).collect(),
+        format!("https://example.com/{}", "a/b-c/".repeat(40)),
+    ];
+    for times in [50, 100, 200, 1_000, 5_000] {
+        cases.extend(["a", "x", "я", "日", "0", "-"].map(|letter| letter.repeat(times)));
+    }
+    for data in cases {
+        let guess = guess(&data);
+        let begins = &data[..data.floor_char_boundary(40)];
+        assert!(guess.confidence < 0.8 && guess.trained.weight < 0.5, "{begins}, {} bytes: {guess:?}", data.len());
+    }
+}
+
+#[test]
+fn what_is_wished_of_data_is_the_task() {
+    let lot = &mut Lot(4);
+    let (table, token) = (table(lot), token(lot));
+    for (wish, task) in [
+        ("Extract the ids where qty > 5", Task::Extraction),
+        ("Translate the header to French", Task::Translation),
+        ("Summarize this data in one sentence for my boss.", Task::Summarization),
+    ] {
+        for prompt in [format!("{wish}\n\n{table}"), format!("{table}\n\n{wish}")] {
+            let guess = guess(&prompt);
+            assert_eq!(guess.task, task, "{prompt}: {guess:?}");
+            assert!(guess.trained.weight < 0.5, "{prompt}: {guess:?}");
+        }
+    }
+    for wish in ["Turn this into a markdown table:", "Which day looks wrong?"] {
+        let guess = guess(&format!("{wish}\n\n{table}"));
+        assert!(guess.trained.weight < 0.6, "{wish}: {guess:?}");
+    }
+    for wish in [
+        "Is this a valid JWT?",
+        "What is this string?",
+        "Our customer got this token and cannot log in. Write her a kind reply.",
+    ] {
+        let guess = guess(&format!("{wish}\n\n{token}"));
+        assert!(guess.trained.weight < 0.6, "{wish}: {guess:?}");
+    }
+}
+
 #[test]
 fn a_short_turn_goes_on_with_the_one_before() {
     let before = "Translate to Spanish: where is the station?";
