@@ -398,7 +398,7 @@ def main() -> None:
         scale = float((weights * known).sum() / (known**2).sum())
         apart = np.abs(weights / scale - known).max() / np.abs(known).max()
         print(f"largest difference: {apart:.2%} of the largest weight; temperature {scale:.2f}")
-        new, old = json.loads(golden(weights / scale)), json.loads(golden(known))
+        new, old = json.loads(golden(unrounded(rounded(weights / scale)))), json.loads(golden(known))
         moved = max(abs(a - b) for one, other in zip(new, old) for a, b in zip(one["chances"], other["chances"]))
         print(f"largest difference of a chance on the golden prompts: {moved:.4f}")
         if stale := GOLDEN.read_text(encoding="utf-8") != golden(known):
