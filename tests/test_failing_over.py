@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -344,20 +342,6 @@ def test_a_stream_ends_honestly_when_the_total_time_is_over(start: Start) -> Non
     answer = ask(client, "openai/gpt-4o", stream=True)
     assert "response.failed" in answer.text and "upstream_timeout" in answer.text
     assert "response.completed" not in answer.text
-
-
-def test_a_quick_provider_and_a_slow_reader_are_bound_by_the_total_time(start: Start) -> None:
-    client, _ = start()
-    body = {"model": "openai/gpt-4o", "input": "say exactly: " + "word " * 60_000, "stream": True}
-    small = httpx.HTTPTransport(socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)])
-    headers = client.headers | {"x-request-timeout-ms": "2000"}
-    with httpx.Client(base_url=client.base_url, headers=headers, transport=small, timeout=60) as slow:
-        with slow.stream("POST", "/v1/responses", json=body) as answer:
-            pieces = answer.iter_text()
-            text = next(pieces)
-            time.sleep(2.5)
-            text += "".join(pieces)
-    assert "response.failed" in text and "upstream_timeout" in text and "response.completed" not in text
 
 
 @pytest.mark.parametrize("stream", [False, True])
