@@ -14,6 +14,7 @@ from typing import Any
 
 import gateway_process as gp
 import pytest
+from h2.settings import SettingCodes
 from http2 import Http2
 
 ASK: dict[str, Any] = {"model": "openai/gpt-4o", "input": "Hello"}
@@ -204,3 +205,20 @@ def test_what_nobody_reads_holds_its_place_until_it_ends(
         assert caller.recv(12) == b"HTTP/1.1 200"
         assert client.get("/v1/models").status_code == 503
         gp.until(lambda: client.get("/v1/models").status_code == 200, "the end of who reads nothing")
+
+
+def test_metrics_that_nobody_reads_are_few(start_gateway: Callable[..., gp.Gateway]) -> None:
+    gateway = start_gateway()
+    with Http2(gateway) as caller:
+        caller.http2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 100})
+        streams = [caller.ask("GET", "/metrics") for _ in range(40)]
+        end = time.monotonic() + 15
+        while not all(caller.answers[stream].status for stream in streams):
+            assert caller.is_open and time.monotonic() < end, "not all are answered"
+            caller.listen(0.05)
+        statuses = [caller.answers[stream].status for stream in streams]
+        assert (statuses.count(200), statuses.count(503)) == (16, 24)
+        assert caller.until_over(caller.ask("GET", "/healthz")).status == 200
+        for stream in streams:
+            caller.until_over(stream)
+        assert caller.until_over(caller.ask("GET", "/metrics")).status == 200

@@ -99,6 +99,9 @@ pub struct AbilityOptions {
     pub ability: f32,
 }
 
+/// How many may read the metrics at once. They are read by few, without a key, and however busy the gateway is.
+const MOST_MEASURING: usize = 16;
+
 pub struct App {
     pub(crate) store: Store,
     pub(crate) snapshot: SnapshotCell,
@@ -124,6 +127,8 @@ pub struct App {
     pub(crate) total_time: Duration,
     pub(crate) heartbeat: Duration,
     pub(crate) in_flight: InFlight,
+    /// Metrics that are being read.
+    pub(crate) measuring: InFlight,
     pub(crate) idempotency: Idempotency,
     /// Told to every running request when the time to drain is over.
     pub(crate) cut: watch::Sender<Option<Stop>>,
@@ -247,6 +252,7 @@ impl App {
             total_time: options.time.total,
             heartbeat: options.time.heartbeat,
             in_flight: InFlight::new(options.max_in_flight, options.max_waiting),
+            measuring: InFlight::new(MOST_MEASURING, MOST_MEASURING),
             idempotency: Idempotency::default(),
             cut: watch::Sender::new(None),
             unrecorded: AtomicUsize::new(0),

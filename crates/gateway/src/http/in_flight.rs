@@ -121,8 +121,17 @@ impl Place {
     }
 }
 
-pub(super) async fn admit(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let place = match app.in_flight.enter().await {
+pub(super) async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    admit_to(&app.in_flight, request, next).await
+}
+
+/// To places of their own.
+pub(super) async fn admit_measuring(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    admit_to(&app.measuring, request, next).await
+}
+
+async fn admit_to(places: &InFlight, mut request: Request, next: Next) -> Response {
+    let place = match places.enter().await {
         Ok(place) => Place::of(place),
         Err(error) => return error.into_response(),
     };

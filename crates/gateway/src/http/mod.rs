@@ -140,16 +140,22 @@ pub fn openapi() -> serde_json::Result<Value> {
 }
 
 pub(crate) fn router(app: Arc<App>, surface: Surface) -> Router {
-    // The second half is answered however busy the gateway is.
-    let (limited, free) = match surface {
-        Surface::Everything => (using().and(managing()), living().and(measuring())),
-        Surface::Using => (using(), living()),
-        Surface::Managing => (managing(), living().and(measuring())),
+    let limited = match surface {
+        Surface::Everything => using().and(managing()),
+        Surface::Using => using(),
+        Surface::Managing => managing(),
+    };
+    let limited = limited.router.layer(axum::middleware::from_fn_with_state(Arc::clone(&app), in_flight::admit));
+    // These are answered however busy the gateway is.
+    let free = match surface {
+        Surface::Everything | Surface::Managing => {
+            let admit = axum::middleware::from_fn_with_state(Arc::clone(&app), in_flight::admit_measuring);
+            living().router.merge(measuring().router.layer(admit))
+        }
+        Surface::Using => living().router,
     };
     limited
-        .router
-        .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), in_flight::admit))
-        .merge(free.router)
+        .merge(free)
         .fallback(async || ApiError::not_found("such path; the API is under /v1"))
         .method_not_allowed_fallback(async || {
             ApiError::new(Code::MethodNotAllowed, "this path does not answer to that method")
