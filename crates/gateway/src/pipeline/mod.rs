@@ -197,7 +197,7 @@ async fn prepare(
     screen::prompt(&caller.rules.firewall, &mut request, &mut record.tally)?;
     keeping::logprobs_or_rules(record, &caller.rules.firewall, &request)?;
     let permits = admission::admit(record, caller, &mut plan.targets, plan.input_tokens, &request, further)?;
-    record.keep_input(&request, history.first_own);
+    record.keep_input(&request, history.first_own)?;
     let screen = screen::ResponseScreen::new(Arc::clone(&caller.rules.firewall), &request);
     Ok((Prepared { request: Arc::new(request), plan: Arc::new(plan), screen }, permits))
 }

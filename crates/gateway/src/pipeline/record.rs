@@ -184,14 +184,14 @@ impl Record {
     }
 
     /// Keeps the request's own input items, as screened, for later turns.
-    pub fn keep_input(&mut self, request: &Request, first_own: usize) {
+    pub fn keep_input(&mut self, request: &Request, first_own: usize) -> ApiResult<()> {
         let own = request.input.get(first_own..).unwrap_or_default();
         if self.captures {
             let asked = json!({ "instructions": request.instructions, "input": own, "tools": request.tools });
             self.captured = Some(asked.to_string().into());
         }
         if !self.store && self.lease.is_none() && self.local.is_none() {
-            return;
+            return Ok(());
         }
         let mut items: Vec<Item> = own.to_vec();
         items.iter_mut().for_each(Item::ensure_id);
@@ -200,11 +200,12 @@ impl Record {
             local.add(&items);
         }
         if self.store {
-            self.input = serde_json::to_vec(&items).unwrap_or_default().into();
+            self.input = serde_json::to_vec(&items).map_err(|error| ApiError::internal(&error))?.into();
         }
         if self.lease.is_some() {
             self.turn = items;
         }
+        Ok(())
     }
 
     pub fn chosen(&mut self, dispatched: &Dispatched) {

@@ -320,8 +320,8 @@ impl Messages {
 }
 
 /// The texts of an earlier answer as one. Pieces of one text stand without anything between them; the firewall has
-/// screened those as one. It has screened a refusal, and a text with notes, apart: no match of its rules may come of
-/// what is put together here.
+/// screened those as one. It has screened a refusal, and a text with notes, apart: a line ends between them, so that no
+/// match comes of what is put together here, but for a rule that itself matches the end of a line.
 fn assistant_text(context: &mut Context, message: &Message, i: usize) -> String {
     let mut all = String::new();
     let mut goes_on = false;
