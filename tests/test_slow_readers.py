@@ -222,3 +222,36 @@ def test_metrics_that_nobody_reads_are_few(start_gateway: Callable[..., gp.Gatew
         for stream in streams:
             caller.until_over(stream)
         assert caller.until_over(caller.ask("GET", "/metrics")).status == 200
+
+
+def test_a_provider_that_is_quicker_than_its_reader_is_held_to_the_total_time(
+    start_gateway: Callable[..., gp.Gateway], tmp_path: Path
+) -> None:
+    simulator = gp.start_simulator()
+    try:
+        config = tmp_path / "tokenrouter.toml"
+        provider = gp.provider_settings("openai", "openai", f"{simulator.url}/openai/v1")
+        config.write_text("[upstream]\ntotal_timeout_ms = 1500\n" + provider)
+        gateway = start_gateway(simulate=False, config=config, environment={"SIMULATED_KEY": gp.SIMULATED_KEY})
+        item = {"type": "message", "id": "msg_1", "role": "assistant", "status": "in_progress", "content": []}
+        place = {"output_index": 0, "item_id": "msg_1", "content_index": 0}
+        delta = {"type": "response.output_text.delta", "delta": "word " * 1000, **place}
+        events: list[dict[str, Any]] = [
+            {"type": "response.created", "response": {"id": "r", "model": "gpt-4o", "status": "in_progress"}},
+            {"type": "response.output_item.added", "output_index": 0, "item": item},
+            *[delta] * 1200,
+        ]
+        body = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
+        simulator.fault(provider="openai", count=1, status=200, body=body)
+        with Http2(gateway) as caller:
+            stream = caller.ask("POST", "/v1/responses", json.dumps(ASK | {"stream": True}).encode())
+            # Six megabytes are there at once. Of them, 60 kB a second are taken until the time is over.
+            end = time.monotonic() + 2.5
+            while time.monotonic() < end:
+                caller.listen(0.05)
+                caller.read(stream, 3_000)
+            answer = caller.until_over(stream)
+        assert b'"upstream_timeout"' in answer.body
+        assert len(answer.body) < 3_000_000, "all of it went out"
+    finally:
+        simulator.process.kill()
