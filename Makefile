@@ -18,7 +18,7 @@ TEST_BINARY := $(CURDIR)/target/ci/tokenrouter
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 NEXTEST_VERSION := 0.9.143
 DENY_VERSION := 0.20.2
-# Of `make fuzz`: authorization, request, surface, answer, stream, surface, schema, pattern, pattern_time, json_guard or task, and for how long.
+# Of `make fuzz`: authorization, predictor, request, surface, answer, stream, surface, schema, pattern, pattern_time, json_guard or task, and for how long.
 TARGET := stream
 SECONDS := 60
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find crates migrations -name '*.rs' -o -name '*.toml' -o -name '*.sql' -o -name '*.json' 2>/dev/null)

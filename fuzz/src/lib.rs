@@ -13,7 +13,7 @@ use tokenrouter_protocol::{Assembler, Ending, ModelEvent, Request, Response, Res
 use tokenrouter_providers::{
     Kind, StreamDecoder, Target, Translation, check_schema, decode_error, decode_response, encode,
 };
-use tokenrouter_routing::{TaskInput, recognise};
+use tokenrouter_routing::{Predictor, TaskInput, recognise};
 use tokenrouter_upstream::sse::SseDecoder;
 
 fn target(kind: Kind, stream: bool) -> Target<'static> {
@@ -87,6 +87,17 @@ pub fn schema(bytes: &[u8]) {
     let (schema, text) = text.split_once('\n').unwrap_or((text, "{}"));
     if let Ok(schema) = serde_json::from_str(schema) {
         let _ = check_schema(&schema, text);
+    }
+}
+
+/// A predictor is read or refused, and what is read weighs any text in bounds.
+pub fn predictor(bytes: &[u8]) {
+    let Ok(predictor) = Predictor::read(bytes) else { return };
+    for text in ["", "prove that the graph", &String::from_utf8_lossy(&bytes[..bytes.len().min(4_000)])] {
+        let seen = predictor.see(text);
+        assert!((0.0..=1.0).contains(&seen.weight), "{seen:?}");
+        let skills = predictor.models().iter().map(|model| Some(&model.skills));
+        assert!(skills.chain([None]).all(|skills| seen.moved(skills).abs() <= 3.2), "{seen:?}");
     }
 }
 

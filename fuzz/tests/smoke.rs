@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
+use tokenrouter_routing::{LearnedModel, MOST_GROUPS, Predictor, PredictorWeights, SKILLS, feature_rows, near_rows};
 
 /// Changes of each file.
 const CHANGES: usize = 40;
@@ -88,7 +89,13 @@ fn so_are_chats_and_messages() {
 
 #[test]
 fn a_key_is_what_was_sent_as_one() {
-    let files = ["Bearer tr_0123456789abcdef\n", "bearer  tr_0123 \ntr_4567", "Basic dXNlcjprZXk=\n tr_0123", "tr_0123\n", "\n\t"];
+    let files = [
+        "Bearer tr_0123456789abcdef\n",
+        "bearer  tr_0123 \ntr_4567",
+        "Basic dXNlcjprZXk=\n tr_0123",
+        "tr_0123\n",
+        "\n\t",
+    ];
     drive(tokenrouter_fuzz::authorization, &files.map(|text| text.as_bytes().to_vec()));
 }
 
@@ -141,4 +148,29 @@ fn any_text_has_a_task() {
     let prompts = std::fs::read_to_string(path).unwrap();
     let files: Vec<Vec<u8>> = prompts.lines().map(|line| line.as_bytes().to_vec()).collect();
     drive(tokenrouter_fuzz::task, &files);
+}
+
+#[test]
+fn predictors_are_read_or_refused() {
+    let weights = PredictorWeights {
+        prompts: 9,
+        models: vec![LearnedModel { model: "m".to_owned(), ability: 0.5, abilities: [].into(), skills: [0.3; SKILLS] }],
+        like: vec![1.0; feature_rows()],
+        like_all: 0.5,
+        ease: vec![-0.5; feature_rows()],
+        skills: vec![[0.2; SKILLS]; feature_rows()],
+        near_rows: vec![[1.0; 1 + MOST_GROUPS]; near_rows()],
+        near: [0.2, 0.4],
+    };
+    let whole = Predictor::of(weights).write().unwrap();
+    let (header, table) =
+        whole[8..].split_at(usize::try_from(u32::from_le_bytes(whole[4..8].try_into().unwrap())).unwrap());
+    drive(tokenrouter_fuzz::predictor, &[whole.clone(), header.to_vec()]);
+    // The header alone changed, so that the rest is of the right length.
+    let mut chance = Chance(7);
+    for _ in 0..400 {
+        let header = changed(header, &mut chance);
+        let length = u32::try_from(header.len()).unwrap().to_le_bytes();
+        tokenrouter_fuzz::predictor(&[b"TRP1".as_slice(), &length, &header, table].concat());
+    }
 }

@@ -359,6 +359,7 @@ class Route(Model):
     difficulty: float | None = None
     difficulty_prior: float | None = None
     difficulty_weight: float | None = None
+    predictor_weight: float | None = None
     expected_output_tokens: int | None = None
     routing_rules: list[int] = Field(default_factory=list[int])
     warnings: list[Warning_] = Field(default_factory=list[Warning_])

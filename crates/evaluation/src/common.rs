@@ -4,9 +4,10 @@
 //! `logit = ability + ease of the prompt + slope of the prompt × (ability − mean) / spread`, ease and slope both linear in
 //! the prompt's features, and learned from all models at once: each has as many outcomes to go by as there are models.
 
-use crate::features::{BUCKETS, COUNTS};
-use crate::learn::{Inputs, Learner, Weight, sigmoid};
 use crate::seed::Random;
+use crate::sight::Sight;
+use crate::train::Weight;
+use tokenrouter_routing::{PromptFeatures, Task, feature_rows};
 
 /// How it learns; found by hand on the training parts of all three sets that docs/concepts/choosing-a-model.md tells of.
 const EPOCHS: usize = 8;
@@ -22,7 +23,7 @@ const HALF_AT: f32 = 60.0;
 /// How able a model is, in log-odds: over all, and at each task, as a table of abilities tells it.
 pub(crate) struct Known {
     overall: f32,
-    at_task: Vec<f32>,
+    at_task: [f32; Task::ALL.len()],
 }
 
 pub(crate) struct Common {
@@ -31,28 +32,28 @@ pub(crate) struct Common {
     mean: f32,
     spread: f32,
     /// The mean ease and slope of each task's prompts.
-    at_task: Vec<[f32; 2]>,
+    at_task: [[f32; 2]; Task::ALL.len()],
 }
 
 impl Common {
-    /// Learns from these rows, as if there were no models but these. `tasks` has the task of every row, from 0.
-    pub fn learn(learner: &Learner<'_>, rows: &[usize], models: &[usize], tasks: &[usize], seed: u64) -> Self {
-        let abilities: Vec<f32> = models.iter().map(|model| learner.ability(rows, *model)).collect();
+    /// Learns from these rows, as if there were no models but these.
+    pub fn learn(sight: &Sight<'_>, rows: &[usize], models: &[usize], seed: u64) -> Self {
+        let abilities: Vec<f32> = models.iter().map(|model| sight.log_odds(rows, *model)).collect();
         let count = abilities.len().max(1) as f32;
         let mean = abilities.iter().sum::<f32>() / count;
         let variance = abilities.iter().map(|ability| (ability - mean).powi(2)).sum::<f32>() / count;
         let spread = variance.sqrt().max(LEAST_SPREAD);
-        let mut weights = vec![[Weight::NEW; 2]; BUCKETS + COUNTS];
+        let mut weights = vec![[Weight::NEW; 2]; feature_rows()];
         let mut order = rows.to_vec();
         let mut random = Random::new(seed);
         for _ in 0..EPOCHS {
             random.shuffle(&mut order);
             for row in &order {
-                let inputs = Inputs::of(&learner.features[*row]);
-                let [ease, slope] = sums(&inputs, |at| weights[at].map(|weight| weight.value));
+                let features = &sight.features[*row];
+                let [ease, slope] = sums(features, |at| weights[at].map(|weight| weight.value));
                 let (mut known, mut off_ease, mut off_slope) = (0.0_f32, 0.0_f32, 0.0_f32);
                 for (ability, model) in abilities.iter().zip(models) {
-                    let Some(outcome) = learner.outcomes.rows[*row].outcomes[*model] else { continue };
+                    let Some(outcome) = sight.outcomes.rows[*row].outcomes[*model] else { continue };
                     let above = (ability - mean) / spread;
                     let off = sigmoid(ability + ease + slope * above) - outcome.score;
                     known += 1.0;
@@ -62,7 +63,7 @@ impl Common {
                 if known == 0.0 {
                     continue;
                 }
-                for (at, x) in inputs.iter() {
+                for (at, x) in features.rows() {
                     let [ease, slope] = &mut weights[at];
                     ease.step(x * off_ease / known + DECAY * ease.value, RATE);
                     slope.step(x * off_slope / known + SLOPE_DECAY * slope.value, SLOPE_RATE);
@@ -70,27 +71,28 @@ impl Common {
             }
         }
         let weights: Vec<[f32; 2]> = weights.into_iter().map(|pair| pair.map(|weight| weight.value)).collect();
-        let mut at_task = vec![[0.0_f32; 3]; tasks.iter().max().map_or(0, |most| most + 1)];
+        let mut at_task = [[0.0_f32; 3]; Task::ALL.len()];
         for row in rows {
-            let [ease, slope] = sums(&Inputs::of(&learner.features[*row]), |at| weights[at]);
-            let [of_ease, of_slope, count] = &mut at_task[tasks[*row]];
+            let [ease, slope] = sums(&sight.features[*row], |at| weights[at]);
+            let [of_ease, of_slope, count] = &mut at_task[sight.seen[*row].task as usize];
             *of_ease += ease;
             *of_slope += slope;
             *count += 1.0;
         }
-        let at_task = at_task.into_iter().map(|[ease, slope, count]| [ease / count.max(1.0), slope / count.max(1.0)]);
-        Self { at_task: at_task.collect(), weights, mean, spread }
+        let at_task = at_task.map(|[ease, slope, count]| [ease / count.max(1.0), slope / count.max(1.0)]);
+        Self { at_task, weights, mean, spread }
     }
 
     /// How likely a model is to answer this row's prompt well of which only its ability over all is known.
-    pub fn expect(&self, learner: &Learner<'_>, row: usize, likeness: f32, known: &Known) -> f32 {
-        let [ease, slope] = sums(&Inputs::of(&learner.features[row]), |at| self.weights[at]);
+    pub fn expect(&self, sight: &Sight<'_>, row: usize, likeness: f32, known: &Known) -> f32 {
+        let [ease, slope] = sums(&sight.features[row], |at| self.weights[at]);
         sigmoid(known.overall + likeness * (ease + slope * (known.overall - self.mean) / self.spread))
     }
 
     /// The same where its ability at the prompt's task is known, which has the task's own ease and slope in it.
-    pub fn expect_at(&self, task: usize, learner: &Learner<'_>, row: usize, likeness: f32, known: &Known) -> f32 {
-        let [ease, slope] = sums(&Inputs::of(&learner.features[row]), |at| self.weights[at]);
+    pub fn expect_at(&self, sight: &Sight<'_>, row: usize, likeness: f32, known: &Known) -> f32 {
+        let task = sight.seen[row].task as usize;
+        let [ease, slope] = sums(&sight.features[row], |at| self.weights[at]);
         let [of_ease, of_slope] = self.at_task[task];
         let above = (known.overall - self.mean) / self.spread;
         sigmoid(known.at_task[task] + likeness * (ease - of_ease + (slope - of_slope) * above))
@@ -98,19 +100,24 @@ impl Common {
 }
 
 impl Known {
-    pub fn of(learner: &Learner<'_>, rows: &[usize], model: usize, tasks: &[usize]) -> Self {
-        let overall = learner.ability(rows, model);
-        let at_task = |task: usize| {
-            let of_it: Vec<usize> = rows.iter().copied().filter(|row| tasks[*row] == task).collect();
+    pub fn of(sight: &Sight<'_>, rows: &[usize], model: usize) -> Self {
+        let overall = sight.log_odds(rows, model);
+        let at_task = Task::ALL.map(|task| {
+            let of_it: Vec<usize> = rows.iter().copied().filter(|row| sight.seen[*row].task == task).collect();
             let count = of_it.len() as f32;
-            overall + count / (count + HALF_AT) * (learner.ability(&of_it, model) - overall)
-        };
-        Self { overall, at_task: (0..=tasks.iter().copied().max().unwrap_or(0)).map(at_task).collect() }
+            overall + count / (count + HALF_AT) * (sight.log_odds(&of_it, model) - overall)
+        });
+        Self { overall, at_task }
     }
 }
 
-fn sums(inputs: &Inputs<'_>, weights: impl Fn(usize) -> [f32; 2]) -> [f32; 2] {
-    inputs.iter().fold([0.0; 2], |[ease, slope], (at, x)| {
+/// `1 / (1 + exp(-x))`.
+fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+fn sums(features: &PromptFeatures, weights: impl Fn(usize) -> [f32; 2]) -> [f32; 2] {
+    features.rows().fold([0.0; 2], |[ease, slope], (at, x)| {
         let of = weights(at);
         [ease + x * of[0], slope + x * of[1]]
     })
@@ -142,20 +149,20 @@ mod tests {
             })
             .collect();
         let outcomes = Outcomes::read(&text).unwrap();
-        let learner = Learner::new(&outcomes);
+        let mut sight = Sight::of(&outcomes);
         let rows: Vec<usize> = (0..300).collect();
-        let tasks: Vec<usize> = (0..400).map(|row| row % 2).collect();
-        let common = Common::learn(&learner, &rows, &[0, 1], &tasks, 1);
-        let [able, weak] = [2, 3].map(|model| Known::of(&learner, &rows, model, &tasks));
-        let gain = |row: usize| common.expect(&learner, row, 1.0, &able) - common.expect(&learner, row, 1.0, &weak);
+        sight.seen.iter_mut().enumerate().for_each(|(row, seen)| seen.task = Task::ALL[row % 2]);
+        let common = Common::learn(&sight, &rows, &[0, 1], 1);
+        let [able, weak] = [2, 3].map(|model| Known::of(&sight, &rows, model));
+        let gain = |row: usize| common.expect(&sight, row, 1.0, &able) - common.expect(&sight, row, 1.0, &weak);
         assert!(gain(300) > gain(301) + 0.1, "{} {}", gain(300), gain(301));
         let gain_at = |row: usize| {
-            let [able, weak] = [&able, &weak].map(|known| common.expect_at(tasks[row], &learner, row, 1.0, known));
+            let [able, weak] = [&able, &weak].map(|known| common.expect_at(&sight, row, 1.0, known));
             able - weak
         };
         assert!(gain_at(300) > gain_at(301) + 0.3, "{} {}", gain_at(300), gain_at(301));
         // What is like nothing that was learned from is told by the abilities alone.
-        let plain = common.expect(&learner, 300, 0.0, &weak) - common.expect(&learner, 301, 0.0, &weak);
+        let plain = common.expect(&sight, 300, 0.0, &weak) - common.expect(&sight, 301, 0.0, &weak);
         assert!(plain.abs() < 1e-6);
     }
 }

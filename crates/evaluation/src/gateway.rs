@@ -2,59 +2,63 @@
 //! of each model the mean score that it had where was learned from, at each task that the gateway recognises. So an
 //! operator would set `[[abilities]]` after such a measurement.
 
-use crate::outcomes::Outcomes;
+use crate::sight::Sight;
 use tokenrouter_routing::{Prompt, Task, TaskGuess, TaskInput, forecast, quality, recognise};
 
 pub(crate) struct Gateway {
-    /// One for each row.
-    seen: Vec<Seen>,
-    /// For each model of the pool its ability at each task.
-    abilities: Vec<[f32; Task::ALL.len()]>,
+    /// Of each model of the pool.
+    pub abilities: Vec<Abilities>,
+}
+
+/// As a table of abilities has them.
+pub(crate) struct Abilities {
+    pub overall: f32,
+    by_task: [f32; Task::ALL.len()],
+}
+
+impl Abilities {
+    pub fn at(&self, task: Task) -> f32 {
+        self.by_task[task as usize]
+    }
 }
 
 #[derive(Clone, Copy)]
-struct Seen {
-    task: Task,
-    difficulty: f32,
+pub(crate) struct Seen {
+    pub task: Task,
+    pub difficulty: f32,
 }
 
 /// As far as prompts can be told apart by halving; abilities beyond these bounds make no difference.
 const HALVINGS: usize = 30;
-const BOUNDS: (f32, f32) = (-1.0, 2.0);
+const BOUNDS: (f32, f32) = (0.0, 1.0);
 /// So many prompts of a task count as much for the ability at it as all others do. A choice.
 const HALF_AT: f32 = 60.0;
 
 impl Gateway {
-    pub fn new(outcomes: &Outcomes, train: &[usize], pool: &[usize]) -> Self {
-        let seen: Vec<Seen> = outcomes.rows.iter().map(|row| see(&row.prompt)).collect();
+    pub fn new(sight: &Sight<'_>, train: &[usize], pool: &[usize]) -> Self {
         let abilities = pool
             .iter()
             .map(|model| {
-                let known =
-                    train.iter().filter_map(|row| Some((seen[*row], outcomes.rows[*row].outcomes[*model]?.score)));
+                let known = train
+                    .iter()
+                    .filter_map(|row| Some((sight.seen[*row], sight.outcomes.rows[*row].outcomes[*model]?.score)));
                 let known: Vec<(Seen, f32)> = known.collect();
                 let overall = ability(&known);
-                Task::ALL.map(|task| {
+                let by_task = Task::ALL.map(|task| {
                     let at_task: Vec<(Seen, f32)> = known.iter().copied().filter(|row| row.0.task == task).collect();
                     let count = at_task.len() as f32;
                     overall + count / (count + HALF_AT) * (ability(&at_task) - overall)
-                })
+                });
+                Abilities { overall, by_task }
             })
             .collect();
-        Self { seen, abilities }
+        Self { abilities }
     }
 
-    /// Of each model of the pool, how likely it is to answer this row's prompt well.
-    pub fn predict(&self, row: usize) -> Vec<f32> {
-        let Seen { task, difficulty } = self.seen[row];
-        self.abilities.iter().map(|abilities| quality(abilities[task as usize], difficulty)).collect()
+    /// Of each model of the pool, how likely it is to answer such a prompt well.
+    pub fn predict(&self, Seen { task, difficulty }: Seen) -> Vec<f32> {
+        self.abilities.iter().map(|abilities| quality(abilities.at(task), difficulty)).collect()
     }
-}
-
-/// The task of each row's prompt, by its place in `Task::ALL`.
-pub(crate) fn tasks(outcomes: &Outcomes) -> Vec<usize> {
-    let task = |prompt: &str| recognise(&TaskInput { last_user: prompt, ..TaskInput::default() }).task;
-    outcomes.rows.iter().map(|row| task(&row.prompt) as usize).collect()
 }
 
 /// At which the forecast expects the mean of these scores.
@@ -71,7 +75,7 @@ fn ability(known: &[(Seen, f32)]) -> f32 {
 }
 
 /// As the gateway sees a request that is this prompt and nothing else.
-fn see(prompt: &str) -> Seen {
+pub(crate) fn see(prompt: &str) -> Seen {
     let TaskGuess { task, trained, .. } = recognise(&TaskInput { last_user: prompt, ..TaskInput::default() });
     let input_tokens = prompt.len() as u64 / 4;
     let prompt = Prompt { last_user: prompt, turns: 1, input_tokens, trained, ..Prompt::default() };
@@ -81,6 +85,7 @@ fn see(prompt: &str) -> Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outcomes::Outcomes;
 
     #[test]
     fn a_model_is_expected_to_score_what_it_scored_and_less_on_what_is_harder() {
@@ -98,9 +103,10 @@ mod tests {
             .collect();
         let outcomes = Outcomes::read(&text).unwrap();
         let rows: Vec<usize> = (0..300).collect();
-        let gateway = Gateway::new(&outcomes, &rows, &[0]);
-        let expected = rows.iter().map(|row| gateway.predict(*row)[0]).sum::<f32>() / 300.0;
-        assert!((expected - 2.0 / 3.0).abs() < 1e-3, "{expected}");
-        assert!(gateway.predict(0)[0] > gateway.predict(2)[0] + 0.2);
+        let sight = Sight::of(&outcomes);
+        let gateway = Gateway::new(&sight, &rows, &[0]);
+        let expected = rows.iter().map(|row| gateway.predict(sight.seen[*row])[0]).sum::<f32>() / 300.0;
+        assert!((expected - 2.0 / 3.0).abs() < 5e-3, "{expected}");
+        assert!(gateway.predict(sight.seen[0])[0] > gateway.predict(sight.seen[2])[0] + 0.2);
     }
 }

@@ -7,12 +7,11 @@
 // Counts become shares here, and weights are kept small on purpose.
 #![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 
+mod background;
 mod common;
 mod curve;
 mod domain;
-mod features;
 mod gateway;
-mod learn;
 mod outcomes;
 mod pair;
 mod pairs;
@@ -20,11 +19,14 @@ mod parts;
 mod plot;
 mod report;
 mod seed;
+mod sight;
+mod train;
 
+pub use background::background_of;
 pub use curve::{Curve, Point};
-pub use learn::{Learner, Predictor, Settings};
 pub use outcomes::{Outcomes, ReadError, Split};
 pub use pair::{PairReport, Tradeoff};
 pub use pairs::{ByRule, PairApgr, PairsReport, Spread, all_pairs};
 pub use plot::svg;
 pub use report::{Interval, Options, OptionsError, Report, Single, evaluate};
+pub use train::{LEAST_OUTCOMES, Trained, train};

@@ -2,12 +2,12 @@
 //! which it is decides much.
 
 use crate::common::{Common, Known};
-use crate::gateway;
-use crate::learn::Learner;
 use crate::outcomes::Outcomes;
 use crate::pair::{PairReport, Tradeoff};
 use crate::parts::Parts;
 use crate::report::{Interval, Options, OptionsError, told};
+use crate::sight::Sight;
+use crate::train::train_on;
 use serde::Serialize;
 
 /// Pairs whose scores are no further apart than this have no gap to recover.
@@ -110,9 +110,7 @@ pub fn all_pairs(outcomes: &Outcomes, options: &Options) -> Result<PairsReport, 
 struct Ground<'a> {
     outcomes: &'a Outcomes,
     parts: &'a Parts,
-    learner: Learner<'a>,
-    /// Of each row.
-    tasks: Vec<usize>,
+    sight: Sight<'a>,
     /// Of each row that is measured on.
     likeness: Vec<f32>,
     seed: u64,
@@ -120,9 +118,11 @@ struct Ground<'a> {
 
 impl<'a> Ground<'a> {
     fn new(outcomes: &'a Outcomes, parts: &'a Parts, options: &Options) -> Self {
-        let learner = Learner::new(outcomes);
-        let likeness = learner.likeness_of(&parts.train, &parts.rows);
-        Self { outcomes, parts, learner, tasks: gateway::tasks(outcomes), likeness, seed: options.seed }
+        let sight = Sight::of(outcomes);
+        // How much a prompt is like those that are learned from does not depend on the models.
+        let domain = train_on(&sight, &parts.train, &parts.pool[..1], options.seed);
+        let likeness = parts.rows.iter().map(|row| domain.weigh(&sight.features[*row]).weight).collect();
+        Self { outcomes, parts, sight, likeness, seed: options.seed }
     }
 
     fn score(&self, row: usize, model: usize) -> f64 {
@@ -142,8 +142,8 @@ impl<'a> Ground<'a> {
     fn tradeoffs(&self, strong: usize, weak: usize) -> [Vec<Tradeoff>; 2] {
         let Parts { train, rows, pool, .. } = self.parts;
         let others: Vec<usize> = pool.iter().copied().filter(|model| *model != strong && *model != weak).collect();
-        let common = Common::learn(&self.learner, train, &others, &self.tasks, self.seed);
-        let known = [strong, weak].map(|model| Known::of(&self.learner, train, model, &self.tasks));
+        let common = Common::learn(&self.sight, train, &others, self.seed);
+        let known = [strong, weak].map(|model| Known::of(&self.sight, train, model));
         let told = |expect: &dyn Fn(usize, f32, &Known) -> f32| -> Vec<Tradeoff> {
             let of = |(row, likeness): (&usize, &f32)| {
                 let [for_strong, for_weak] = known.each_ref().map(|known| expect(*row, *likeness, known));
@@ -153,8 +153,8 @@ impl<'a> Ground<'a> {
             rows.iter().zip(&self.likeness).map(of).collect()
         };
         [
-            told(&|row, likeness, known| common.expect(&self.learner, row, likeness, known)),
-            told(&|row, likeness, known| common.expect_at(self.tasks[row], &self.learner, row, likeness, known)),
+            told(&|row, likeness, known| common.expect(&self.sight, row, likeness, known)),
+            told(&|row, likeness, known| common.expect_at(&self.sight, row, likeness, known)),
         ]
     }
 

@@ -2,13 +2,15 @@
 
 use crate::common::{Common, Known};
 use crate::curve::{Curve, Point, corners};
-use crate::gateway::{self, Gateway};
-use crate::learn::{Learner, Predictor, Settings};
+use crate::gateway::{Gateway, Seen};
 use crate::outcomes::{Outcome, Outcomes};
 use crate::pair::{PairReport, Tradeoff};
 use crate::parts::Parts;
 use crate::seed::Random;
+use crate::sight::Sight;
+use crate::train::train_on;
 use serde::Serialize;
+use tokenrouter_routing::Predictor;
 
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -119,36 +121,41 @@ const STEPS: usize = 60;
 /// When the options ask for what is not there.
 pub fn evaluate(outcomes: &Outcomes, options: &Options) -> Result<Report, OptionsError> {
     let Parts { train, rows, left_out, pool } = Parts::of(outcomes, options)?;
-    let learner = Learner::new(outcomes);
-    let settings = Settings { seed: options.seed, ..Settings::default() };
-    let predictor = learner.train(&train, &pool, &settings);
+    let sight = Sight::of(outcomes);
+    let predictor = train_on(&sight, &train, &pool, options.seed);
     let known: Vec<Vec<Outcome>> =
         rows.iter().map(|row| pool.iter().filter_map(|model| outcomes.rows[*row].outcomes[*model]).collect()).collect();
     let costs = expected_costs(outcomes, &train, &pool, &known);
-    let predicted: Vec<Vec<f32>> = rows.iter().map(|row| learner.predict(&predictor, *row)).collect();
+    let predicted: Vec<Vec<f32>> = rows.iter().map(|row| predict(&sight, &predictor, *row)).collect();
     let router = choices(&predicted, &costs, &known);
     let single: Vec<Vec<Outcome>> =
         (0..pool.len()).map(|model| known.iter().map(|outcomes| outcomes[model]).collect()).collect();
     let actual: Vec<Vec<f32>> =
         known.iter().map(|outcomes| outcomes.iter().map(|outcome| outcome.score).collect()).collect();
     let oracle = choices(&actual, &costs, &known);
-    let gateway = Gateway::new(outcomes, &train, &pool);
-    let foreseen: Vec<Vec<f32>> = rows.iter().map(|row| gateway.predict(*row)).collect();
+    let gateway = Gateway::new(&sight, &train, &pool);
+    let foreseen: Vec<Vec<f32>> = rows.iter().map(|row| gateway.predict(sight.seen[*row])).collect();
     let measured = Measured { router, forecast: choices(&foreseen, &costs, &known), single, oracle };
     let pair = match &options.pair {
         Some((strong, weak)) => {
-            Some(pair(outcomes, &learner, &predictor, (&train, &rows, &pool), options, (strong, weak))?)
+            Some(pair(&sight, (&predictor, &predicted), (&train, &rows, &pool), options, (strong, weak))?)
         }
         None => None,
     };
-    let likeness =
-        rows.iter().map(|row| f64::from(learner.likeness(&predictor, *row))).sum::<f64>() / rows.len() as f64;
+    let likeness = rows.iter().map(|row| f64::from(predictor.weigh(&sight.features[*row]).weight)).sum::<f64>();
     let mut report = measured.report(outcomes, &pool, options);
     report.learned_from = train.len();
     report.left_out = left_out;
     report.pair = pair;
-    report.likeness = likeness;
+    report.likeness = likeness / rows.len() as f64;
     Ok(report)
+}
+
+/// Of each model that it was trained for, how likely it is to answer this row's prompt well: as the gateway expects it.
+fn predict(sight: &Sight<'_>, predictor: &Predictor, row: usize) -> Vec<f32> {
+    let Seen { task, difficulty } = sight.seen[row];
+    let predicted = predictor.weigh(&sight.features[row]);
+    predictor.models().iter().map(|model| Predictor::expect(model, task, difficulty, &predicted)).collect()
 }
 
 /// What each model costs in the mean where it was learned from; where it was not, on the prompts measured on, as a
@@ -356,13 +363,13 @@ impl Interval {
 }
 
 fn pair(
-    outcomes: &Outcomes,
-    learner: &Learner<'_>,
-    predictor: &Predictor,
+    sight: &Sight<'_>,
+    (predictor, predicted): (&Predictor, &[Vec<f32>]),
     (train, rows, pool): (&[usize], &[usize], &[usize]),
     options: &Options,
     (strong, weak): (&String, &String),
 ) -> Result<Pair, OptionsError> {
+    let outcomes = sight.outcomes;
     let place = |name: &String| {
         let known = || outcomes.models.join(", ");
         let model = outcomes.model(name).ok_or_else(|| OptionsError::NoModel { name: name.clone(), known: known() })?;
@@ -372,14 +379,15 @@ fn pair(
     let (s, w) = (place(strong)?, place(weak)?);
     let others: Vec<usize> = pool.iter().copied().filter(|model| *model != pool[s] && *model != pool[w]).collect();
     let score = |row: usize, place: usize| outcomes.rows[row].outcomes[pool[place]].map_or(0.0, |o| f64::from(o.score));
-    let tradeoffs = |for_strong: &dyn Fn(usize) -> f64| -> Vec<Tradeoff> {
-        let of = |row: &usize| Tradeoff { strong: score(*row, s), weak: score(*row, w), for_strong: for_strong(*row) };
-        rows.iter().map(of).collect()
+    let tradeoffs = |for_strong: &dyn Fn(usize) -> f32| -> Vec<Tradeoff> {
+        let of = |(at, row): (usize, &usize)| Tradeoff {
+            strong: score(*row, s),
+            weak: score(*row, w),
+            for_strong: f64::from(for_strong(at)),
+        };
+        rows.iter().enumerate().map(of).collect()
     };
-    let seen = tradeoffs(&|row| {
-        let predicted = learner.predict(predictor, row);
-        f64::from(predicted[s] - predicted[w])
-    });
+    let seen = tradeoffs(&|at| predicted[at][s] - predicted[at][w]);
     let (report, apgr) = told(&seen, options);
     let mut pair = Pair {
         strong: strong.clone(),
@@ -390,14 +398,13 @@ fn pair(
         unseen_apgr: None,
     };
     if !others.is_empty() {
-        let tasks = gateway::tasks(outcomes);
-        let common = Common::learn(learner, train, &others, &tasks, options.seed);
+        let common = Common::learn(sight, train, &others, options.seed);
         // Of the two it knows how able they are, as a table of abilities would tell, and nothing else.
-        let known = [s, w].map(|place| Known::of(learner, train, pool[place], &tasks));
-        let unseen = tradeoffs(&|row| {
-            let likeness = learner.likeness(predictor, row);
-            let [strong, weak] = known.each_ref().map(|known| common.expect(learner, row, likeness, known));
-            f64::from(strong - weak)
+        let known = [s, w].map(|place| Known::of(sight, train, pool[place]));
+        let unseen = tradeoffs(&|at| {
+            let likeness = predictor.weigh(&sight.features[rows[at]]).weight;
+            let [strong, weak] = known.each_ref().map(|known| common.expect(sight, rows[at], likeness, known));
+            strong - weak
         });
         (pair.unseen, pair.unseen_apgr) = told(&unseen, options);
     }

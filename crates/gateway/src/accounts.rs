@@ -5,7 +5,7 @@
 //! its keys cannot do goes to the next target, or fails. **A key goes to the origin that it was given for and
 //! to no other.**
 
-use crate::app::{AbilityOptions, ProviderOptions, StartError};
+use crate::app::{Abilities, ProviderOptions, StartError};
 use crate::opened::Opened;
 use crate::pool;
 use crate::vault::{Binding, Vault, VaultError};
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 use tokenrouter_protocol::ProviderError;
 use tokenrouter_providers::{Auth, Kind};
-use tokenrouter_routing::Pool;
+use tokenrouter_routing::{Pool, Predictor};
 use tokenrouter_store::ProviderKeyRow;
 use tokenrouter_upstream::{Ejection, Endpoint, Failure, Health};
 
@@ -88,7 +88,7 @@ pub(crate) struct Providers {
     by_name: HashMap<String, Provider>,
     set_up: Vec<ProviderOptions>,
     known: Vec<ProviderOptions>,
-    abilities: Vec<AbilityOptions>,
+    abilities: Abilities,
     pool: Arc<Pool>,
     pub vault: Vault,
 }
@@ -113,7 +113,7 @@ impl Providers {
     pub fn new(
         set_up: Vec<ProviderOptions>,
         known: Vec<ProviderOptions>,
-        abilities: Vec<AbilityOptions>,
+        abilities: Abilities,
         vault: Vault,
     ) -> Result<Self, StartError> {
         let mut by_name = HashMap::new();
@@ -125,6 +125,11 @@ impl Providers {
         }
         let pool = Arc::new(pool::build(set_up.iter().map(|options| (options, true)), &abilities));
         Ok(Self { by_name, set_up, known, abilities, pool, vault })
+    }
+
+    /// What was learned of the operator's own outcomes.
+    pub fn predictor(&self) -> Option<&Predictor> {
+        self.abilities.predictor.as_deref()
     }
 
     /// What a key for this provider would be bound to; none where there is no such provider.

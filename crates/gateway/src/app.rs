@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokenrouter_providers::{Auth, Kind};
-use tokenrouter_routing::{AllowedModels, LatencyTracker, ModelInfo, Task};
+use tokenrouter_routing::{AllowedModels, LatencyTracker, ModelInfo, Predictor, Task};
 use tokenrouter_store::{Charge, Recording, Store, WorkspaceSettings};
 use tokenrouter_upstream::{Client, EndpointError, Health, HealthOptions, Limits};
 use tokio::sync::watch;
@@ -86,7 +86,16 @@ pub struct Options {
     pub max_websockets: usize,
     pub time: TimeLimits,
     pub health: HealthOptions,
-    pub abilities: Vec<AbilityOptions>,
+    pub abilities: Abilities,
+}
+
+/// How able models are, where more is known than the catalog tells.
+#[derive(Clone, Debug, Default)]
+pub struct Abilities {
+    /// As the settings say; of two that say something of a model, the later counts. Beats all else.
+    pub set: Vec<AbilityOptions>,
+    /// What was learned of the operator's own outcomes (`routing.predictor`).
+    pub predictor: Option<Arc<Predictor>>,
 }
 
 /// How able a model is, as the settings say.

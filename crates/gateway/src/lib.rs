@@ -35,9 +35,9 @@ pub use crate::http::{
     read_routing_rule, read_workspace_settings, routing_rule_json, workspace_json,
 };
 pub use accounts::KeyProblem;
-pub use app::{AbilityOptions, App, Options, ProviderOptions, TimeLimits};
+pub use app::{Abilities, AbilityOptions, App, Options, ProviderOptions, TimeLimits};
 pub use pipeline::{considered_json, dry_run};
-pub use pool::set_abilities;
+pub use pool::{names_model, set_abilities};
 pub use serve::serve;
 pub use tokenrouter_upstream::{BreakerOptions, BudgetOptions, HealthOptions};
 pub use vault::{Binding, MasterKey, NoMasterKey, Vault, VaultError};

@@ -1,16 +1,16 @@
 //! The models that a request may go to: what the catalog knows of every provider, what the settings
 //! add, and which of the providers are at hand.
 
-use crate::app::{AbilityOptions, ProviderOptions};
+use crate::app::{Abilities, ProviderOptions};
 use std::collections::HashSet;
 use std::sync::Arc;
 use tokenrouter_providers::Kind;
-use tokenrouter_routing::{Candidate, Catalog, ModelInfo, Pool};
+use tokenrouter_routing::{AllowedModels, Candidate, Catalog, LearnedModel, ModelInfo, Pool};
 
 /// Of the providers given, each ready or known alone.
 pub(crate) fn build<'a>(
     providers: impl IntoIterator<Item = (&'a ProviderOptions, bool)>,
-    abilities: &[AbilityOptions],
+    abilities: &Abilities,
 ) -> Pool {
     let catalog = Catalog::builtin();
     let mut candidates = Vec::new();
@@ -47,16 +47,28 @@ fn catalog_name(provider: &ProviderOptions) -> &str {
     }
 }
 
-fn candidate(provider: &Arc<str>, mut model: ModelInfo, ready: bool, abilities: &[AbilityOptions]) -> Candidate {
+fn candidate(provider: &Arc<str>, mut model: ModelInfo, ready: bool, abilities: &Abilities) -> Candidate {
     model.provider = provider.to_string();
     set_abilities(&mut model, abilities);
     Candidate { provider: Arc::clone(provider), model: Arc::new(model), ready }
 }
 
-/// What the settings say of a model beats the catalog; of two that say something, the later.
-pub fn set_abilities(model: &mut ModelInfo, abilities: &[AbilityOptions]) {
+/// Whether outcomes that go by this name are this model's: `gpt-4o` at any provider, `openai/gpt-4o` at one.
+#[must_use]
+pub fn names_model(name: &str, model: &ModelInfo) -> bool {
+    !name.contains('*') && AllowedModels::new(&[name.to_owned()]).allows(&model.provider, model)
+}
+
+/// What the predictor learned of a model beats the catalog, and what the settings say beats both; of two that say
+/// something, the later.
+pub fn set_abilities(model: &mut ModelInfo, abilities: &Abilities) {
     let provider = model.provider.clone();
-    for set in abilities.iter().filter(|set| set.models.allows(&provider, model)).cloned().collect::<Vec<_>>() {
+    let learned = abilities.predictor.iter().flat_map(|predictor| predictor.models());
+    let learned: Vec<&LearnedModel> = learned.filter(|learned| names_model(&learned.model, model)).collect();
+    for learned in learned {
+        model.learn(learned);
+    }
+    for set in abilities.set.iter().filter(|set| set.models.allows(&provider, model)).cloned().collect::<Vec<_>>() {
         model.set_ability(set.task, set.ability);
     }
 }

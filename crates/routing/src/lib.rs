@@ -8,6 +8,7 @@ mod catalog;
 mod forecast;
 mod mode;
 mod model_spec;
+mod predictor;
 mod rules;
 mod select;
 mod task;
@@ -19,12 +20,16 @@ pub use catalog::{
 pub use forecast::{Effort, Forecast, Prompt, forecast};
 pub use mode::{Mode, Weights};
 pub use model_spec::{ModelRequest, ModelSpecError, parse_model};
+pub use predictor::{
+    LearnedModel, MOST_GROUPS, Predicted, Predictor, PredictorError, PredictorWeights, PromptFeatures, SKILLS,
+    feature_rows, near_row, near_rows,
+};
 pub use rules::{
     Action, Facts, FieldError, Matcher, Plan, RoutingRules, RuleSpec, RuleWarning, Set, validate_action, validate_match,
 };
 pub use select::{
     Candidate, Decision, Filter, Filtered, LastTurn, LatencyTracker, LatencyView, Learned, Moved, Needs, Observed,
-    Pool, Request, Said, Scores, SelectError, Stay, Target, quality, select,
+    Pool, Request, Said, Scores, SelectError, Stay, Target, quality, quality_moved, select,
 };
 pub use task::{Task, TaskGuess, TaskInput, Trained, features, recognise};
 

@@ -16,7 +16,10 @@ fn providers() -> Arc<Providers> {
     let master = MasterKey::parse(&"07".repeat(32).into()).unwrap();
     let vault = Vault::new(&BTreeMap::from([(1, master)]));
     let known = vec![ProviderOptions { key: None, ..options("mistral", "https://api.mistral.ai/v1") }];
-    Arc::new(Providers::new(vec![options("openai", "https://api.openai.com/v1")], known, Vec::new(), vault).unwrap())
+    Arc::new(
+        Providers::new(vec![options("openai", "https://api.openai.com/v1")], known, Abilities::default(), vault)
+            .unwrap(),
+    )
 }
 
 fn row(providers: &Providers, workspace_id: i64, provider: &str, id: i64, weight: u32) -> ProviderKeyRow {

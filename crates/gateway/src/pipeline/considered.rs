@@ -20,6 +20,7 @@ pub(super) struct Considered {
     difficulty: f64,
     difficulty_prior: f64,
     difficulty_weight: f64,
+    predictor_weight: f64,
     expected_output_tokens: u64,
     candidates: Vec<Row>,
     /// By the filter's name.
@@ -33,6 +34,7 @@ struct Kept<'a> {
     difficulty: f64,
     difficulty_prior: f64,
     difficulty_weight: f64,
+    predictor_weight: f64,
     expected_output_tokens: u64,
     candidates: Vec<&'a Row>,
     candidates_in_all: usize,
@@ -54,8 +56,8 @@ fn shared<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Err
     serializer.serialize_str(text)
 }
 
-/// Provider, name, utility, ability, scores of cost, quality and latency, cost in nano-dollars, milliseconds, and why
-/// it was ejected, for how many milliseconds.
+/// Provider, name, utility, ability, scores of cost, quality and latency, cost in nano-dollars, milliseconds, why it was
+/// ejected, for how many milliseconds, and by how much the predictor moved the log-odds of a good answer.
 #[derive(Clone, Debug, Serialize)]
 struct Row(
     #[serde(serialize_with = "shared")] Arc<str>,
@@ -68,6 +70,7 @@ struct Row(
     Option<u64>,
     u64,
     Option<(&'static str, u64)>,
+    f64,
 );
 
 impl Considered {
@@ -83,6 +86,7 @@ impl Considered {
             difficulty: short(forecast.difficulty),
             difficulty_prior: short(forecast.difficulty_prior),
             difficulty_weight: short(forecast.difficulty_weight),
+            predictor_weight: short(forecast.predicted.weight),
             expected_output_tokens: forecast.output_tokens,
             candidates: candidates.map(|(place, target)| row(target, field, place)).collect(),
             filtered,
@@ -102,6 +106,7 @@ impl Considered {
             difficulty: self.difficulty,
             difficulty_prior: self.difficulty_prior,
             difficulty_weight: self.difficulty_weight,
+            predictor_weight: self.predictor_weight,
             expected_output_tokens: self.expected_output_tokens,
             candidates: kept.map(|(_, row)| row).collect(),
             candidates_in_all: self.candidates.len(),
@@ -124,6 +129,7 @@ fn row(target: &Target, field: &Field<'_>, place: usize) -> Row {
         target.estimated_cost_nano_usd,
         whole(target.estimated_ms),
         ejection.map(|ejection| (ejection.reason.as_str(), ms(ejection.retry_in))),
+        short(target.predicted),
     )
 }
 
@@ -157,6 +163,7 @@ pub fn considered_json(route: &Value) -> Option<Value> {
         "difficulty": route["difficulty"],
         "difficulty_prior": route["difficulty_prior"],
         "difficulty_weight": route["difficulty_weight"],
+        "predictor_weight": route["predictor_weight"].as_f64().unwrap_or_default(),
         "expected_output_tokens": route["expected_output_tokens"],
         "candidates_in_all": route["candidates_in_all"].as_u64().unwrap_or(rows.len() as u64),
         "candidates": rows,
@@ -165,7 +172,8 @@ pub fn considered_json(route: &Value) -> Option<Value> {
 }
 
 fn candidate(row: &Value) -> Option<Value> {
-    let [provider, model, utility, ability, cost, quality, latency, nano_usd, ms, ejected] = row.as_array()?.as_slice()
+    let [provider, model, utility, ability, cost, quality, latency, nano_usd, ms, ejected, rest @ ..] =
+        row.as_array()?.as_slice()
     else {
         return None;
     };
@@ -175,6 +183,8 @@ fn candidate(row: &Value) -> Option<Value> {
         "model": model,
         "utility": utility,
         "ability": ability,
+        // Rows of before 2026-11-26 have none.
+        "predicted": rest.first().and_then(Value::as_f64).unwrap_or_default(),
         "scores": { "cost": cost, "quality": quality, "latency": latency },
         "ejected": ejected,
         "estimated_cost_usd": nano_usd.as_u64().map(usd),
@@ -195,7 +205,7 @@ mod tests {
 
     #[test]
     fn the_best_are_kept_and_who_answered_and_of_the_others_how_many() {
-        let row = |n: usize| Row("p".into(), format!("m{n}").into(), 0.5, 0.5, 0.5, 0.5, 0.5, None, 1, None);
+        let row = |n: usize| Row("p".into(), format!("m{n}").into(), 0.5, 0.5, 0.5, 0.5, 0.5, None, 1, None, 0.0);
         let model = Arc::new(tokenrouter_routing::Catalog::builtin().models()[0].clone());
         let names: Vec<Name> = (0..7).map(|n| Name(format!("q{n}").into(), Arc::clone(&model))).collect();
         let all = Considered {

@@ -5,7 +5,7 @@ use super::task::text;
 use crate::error::ApiResult;
 use std::borrow::Cow;
 use tokenrouter_protocol::{Item, OutputValue, Part, Request, Role, TextFormat};
-use tokenrouter_routing::{self as routing, Effort, Forecast, Needs, Prompt, Task, TaskGuess, TaskInput};
+use tokenrouter_routing::{self as routing, Effort, Forecast, Needs, Predictor, Prompt, Task, TaskGuess, TaskInput};
 
 /// Longer user turns before the last that are looked at.
 const TURNS_BEFORE: usize = 3;
@@ -22,7 +22,12 @@ const SHORT: usize = 160;
 
 /// Of a request whose history is in front of it. A task that the caller told beats what was recognised, and stays,
 /// whatever was asked for before.
-pub(super) fn of(request: &Request, recognised: TaskGuess, told: Option<Task>) -> ApiResult<Needs> {
+pub(super) fn of(
+    request: &Request,
+    recognised: TaskGuess,
+    told: Option<Task>,
+    predictor: Option<&Predictor>,
+) -> ApiResult<Needs> {
     let mut found = Found::default();
     for item in &request.input {
         match item {
@@ -39,7 +44,7 @@ pub(super) fn of(request: &Request, recognised: TaskGuess, told: Option<Task>) -
     let wishes = tokenrouter_providers::is_in_messages_words(request);
     let input_tokens_estimate = prompt_tokens(request)? as u64;
     let guess = TaskGuess { task: told.unwrap_or(recognised.task), ..recognised };
-    let (task, forecast) = forecast(request, guess, input_tokens_estimate);
+    let (task, forecast) = forecast(request, guess, input_tokens_estimate, predictor);
     Ok(Needs {
         tools: !request.tools.is_empty(),
         images: found.images,
@@ -77,7 +82,8 @@ impl Found {
 
 /// Of the last user turn; but a conversation whose turn before was harder has not become easy by `go on`, and what is
 /// said so shortly is of the same task.
-fn forecast(request: &Request, guess: TaskGuess, input_tokens: u64) -> (Task, Forecast) {
+fn forecast(request: &Request, guess: TaskGuess, input_tokens: u64, predictor: Option<&Predictor>) -> (Task, Forecast) {
+    let predicted = |turn: &str| predictor.map(|predictor| predictor.see(turn)).unwrap_or_default();
     let is_users = |item: &&Item| matches!(item, Item::Message(message) if message.role == Role::User);
     let mut newest_first = request.input.iter().rev().filter_map(user_text);
     let last = newest_first.next().unwrap_or_default();
@@ -89,6 +95,7 @@ fn forecast(request: &Request, guess: TaskGuess, input_tokens: u64) -> (Task, Fo
         effort: effort(request),
         input_tokens,
         trained: guess.trained,
+        predicted: predicted(&last),
     };
     let mut of = (guess.task, routing::forecast(&prompt, guess.task));
     let mut left = LOOKED_AT;
@@ -99,7 +106,7 @@ fn forecast(request: &Request, guess: TaskGuess, input_tokens: u64) -> (Task, Fo
         left -= beginning.len();
         let TaskGuess { task, trained, .. } =
             routing::recognise(&TaskInput { last_user: beginning, ..TaskInput::default() });
-        let prompt = Prompt { last_user: beginning, trained, ..prompt };
+        let prompt = Prompt { last_user: beginning, trained, predicted: predicted(beginning), ..prompt };
         let forecast = routing::forecast(&prompt, task);
         let difficulty = forecast.difficulty - faded;
         if difficulty > of.1.difficulty {
@@ -139,7 +146,7 @@ mod tests {
         let input: Vec<Value> = turns.iter().map(|turn| json!({"role": "user", "content": turn})).collect();
         let request = Request::parse(json!({"input": input})).unwrap();
         let guess = routing::recognise(&TaskInput { last_user: turns.last().unwrap(), ..TaskInput::default() });
-        forecast(&request, guess, 1_000)
+        forecast(&request, guess, 1_000, None)
     }
 
     const HARD: &str = "Implement a lock-free multi-producer queue in Rust. It must be linearizable and must not leak memory. \
@@ -193,7 +200,7 @@ mod tests {
             |content: Value| Request::parse(json!({"input": [{"role": "user", "content": content}]})).unwrap();
         let text = |text: &str| json!({"type": "input_text", "text": text});
         let guess = routing::recognise(&TaskInput { last_user: HARD, ..TaskInput::default() });
-        let apart = forecast(&request(json!([text(HARD), text("Thanks.")])), guess, 100);
+        let apart = forecast(&request(json!([text(HARD), text("Thanks.")])), guess, 100, None);
         assert!(apart.1.difficulty >= forecast_of(&[HARD]).1.difficulty - 0.01, "{apart:?}");
     }
 

@@ -206,7 +206,7 @@ fn consider(
         provider,
         model,
         mode,
-        needs: needs::of(request, guess, told_task)?,
+        needs: needs::of(request, guess, told_task, app.providers.predictor())?,
         provider_by_rule,
         model_by_rule,
         allowed: Arc::clone(side.allowed),

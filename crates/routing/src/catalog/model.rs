@@ -1,7 +1,7 @@
 //! One model at one provider.
 
 use super::Price;
-use crate::Task;
+use crate::{LearnedModel, SKILLS, Task};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -39,6 +39,14 @@ pub struct Source {
 /// Where a model is better or worse at a task than it is overall.
 pub type QualityByTask = BTreeMap<Task, f32>;
 
+/// What a predictor learned of a model beside its ability over all.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LearnedOfModel {
+    pub skills: [f32; SKILLS],
+    /// The tasks at which its ability was learned, and was not set by the settings.
+    at: [bool; Task::ALL.len()],
+}
+
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct ModelInfo {
     pub provider: String,
@@ -71,6 +79,9 @@ pub struct ModelInfo {
     /// The same of what is said by task, with the benchmark and its figure.
     #[serde(default)]
     pub quality_sources: BTreeMap<Task, String>,
+    /// What a predictor learned of it, if anything.
+    #[serde(skip)]
+    pub learned: Option<LearnedOfModel>,
     pub latency: LatencyPrior,
     /// The day on which the provider ends it, as `2026-07-24`.
     #[serde(default)]
@@ -98,6 +109,7 @@ impl ModelInfo {
             quality_by_task: QualityByTask::new(),
             quality_source: "estimate".to_owned(),
             quality_sources: BTreeMap::new(),
+            learned: None,
             latency: LatencyPrior { ttft_ms: 1_000.0, tokens_per_second: 60.0 },
             deprecated_on: None,
             source: Source { dataset: "settings".to_owned(), ..Source::default() },
@@ -110,20 +122,46 @@ impl ModelInfo {
         self.quality_by_task.get(&task).copied().unwrap_or(self.quality)
     }
 
+    /// The same for a prompt that is as much like those that a predictor learned from, 0 to 1: how able a model is at a task was
+    /// learned of prompts like those, and is worth as much for others as they are like them.
+    #[must_use]
+    pub fn quality_at(&self, task: Task, likeness: f32) -> f32 {
+        let ability = self.quality_for(task);
+        match &self.learned {
+            Some(learned) if learned.at[task as usize] => self.quality + likeness * (ability - self.quality),
+            _ => ability,
+        }
+    }
+
     /// Sets how able it is at a task, or at every task, by the settings.
     pub fn set_ability(&mut self, task: Option<Task>, ability: f32) {
         match task {
             Some(task) => {
                 self.quality_by_task.insert(task, ability);
                 self.quality_sources.insert(task, "settings".to_owned());
+                if let Some(learned) = &mut self.learned {
+                    learned.at[task as usize] = false;
+                }
             }
             None => {
                 self.quality = ability;
                 "settings".clone_into(&mut self.quality_source);
                 self.quality_by_task.clear();
                 self.quality_sources.clear();
+                self.learned = None;
             }
         }
+    }
+
+    /// Takes what a predictor learned of it in the place of what is known of its abilities.
+    pub fn learn(&mut self, learned: &LearnedModel) {
+        self.quality = learned.ability.clamp(0.0, 1.0);
+        self.quality_by_task =
+            learned.abilities.iter().map(|(task, ability)| (*task, ability.clamp(0.0, 1.0))).collect();
+        "predictor".clone_into(&mut self.quality_source);
+        self.quality_sources = self.quality_by_task.keys().map(|task| (*task, "predictor".to_owned())).collect();
+        let at = Task::ALL.map(|task| learned.abilities.contains_key(&task));
+        self.learned = Some(LearnedOfModel { skills: learned.skills, at });
     }
 
     /// Whether the provider has ended it by this day, given as `2026-11-24`.

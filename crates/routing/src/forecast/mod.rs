@@ -9,7 +9,7 @@ mod signs;
 
 pub use signs::{Effort, Prompt};
 
-use crate::Task;
+use crate::{Predicted, Task};
 use signs::Signs;
 
 /// What a prompt is expected to ask of a model.
@@ -23,6 +23,8 @@ pub struct Forecast {
     pub difficulty_words: f32,
     /// 0 to 1: how much what was learned counted.
     pub difficulty_weight: f32,
+    /// What the operator's own outcomes taught of it; nothing without a predictor.
+    pub predicted: Predicted,
     /// Of the answer, if the caller sets no limit.
     pub output_tokens: u64,
 }
@@ -44,6 +46,7 @@ pub fn forecast(prompt: &Prompt<'_>, task: Task) -> Forecast {
         difficulty_prior,
         difficulty_words,
         difficulty_weight,
+        predicted: prompt.predicted,
         output_tokens: length::expected(task, difficulty, &signs),
     }
 }

@@ -1,7 +1,7 @@
 //! What can be seen of a request at little cost.
 
 use super::cues::{self, Said};
-use crate::Trained;
+use crate::{Predicted, Trained};
 
 /// How much thought the caller asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Prompt<'a> {
     pub input_tokens: u64,
     /// What was learned of such a last user turn, where its task was recognised.
     pub trained: Trained,
+    /// What the operator's predictor says of it, where there is one.
+    pub predicted: Predicted,
 }
 
 /// Bytes that are read at either end.

@@ -19,7 +19,7 @@ pub use filter::{Filter, Filtered};
 pub use latency::{LatencyTracker, LatencyView, Observed};
 pub use learned::{Learned, Said};
 pub use pool::{Candidate, Pool};
-pub use score::{Scores, quality};
+pub use score::{Scores, quality, quality_moved};
 
 use crate::{AllowedModels, Forecast, Mode, ModelInfo, Task};
 use std::sync::Arc;
@@ -96,6 +96,8 @@ pub struct Target {
     pub utility: f32,
     /// At the task, with what the workspace has learned.
     pub ability: f32,
+    /// By how much a predictor moved the log-odds of a good answer.
+    pub predicted: f32,
     pub scores: Scores,
     /// None: the price is not known.
     pub estimated_cost_nano_usd: Option<u64>,

@@ -34,7 +34,8 @@ const SWITCH: f32 = 0.02;
 const PRIOR_SAMPLES: f32 = 5.0;
 
 pub(super) fn rank(candidates: &[&Candidate], request: &Request, seen: &dyn LatencyView, named: bool) -> Vec<Target> {
-    let output = request.needs.forecast.output_tokens;
+    let forecast = &request.needs.forecast;
+    let output = forecast.output_tokens;
     let output = request.needs.max_output_tokens.map_or(output, |limit| limit.min(output));
     candidates
         .iter()
@@ -46,12 +47,14 @@ pub(super) fn rank(candidates: &[&Candidate], request: &Request, seen: &dyn Late
             let usage = TokenUsage { uncached_input: input - cache_read, cache_read, output, ..TokenUsage::default() };
             let cost = model.price.map(|price| price.cost(&usage));
             let learned = request.learned.shift(&candidate.provider, &model.id, request.needs.task);
-            let ability = (model.quality_for(request.needs.task) + learned).clamp(0.0, 1.0);
+            let ability = model.quality_at(request.needs.task, forecast.predicted.weight);
+            let ability = (ability + learned).clamp(0.0, 1.0);
+            let predicted = forecast.predicted.moved(model.learned.as_ref().map(|learned| &learned.skills));
             let estimated_ms = expected_ms(model, candidate, output, seen);
             let scores = Scores {
                 #[allow(clippy::cast_precision_loss)]
                 cost: cost.map_or(UNKNOWN, |cost| falling(cost as f32, COST_RANGE)),
-                quality: quality(ability, request.needs.forecast.difficulty),
+                quality: quality_moved(ability, forecast.difficulty, predicted),
                 latency: falling(estimated_ms, LATENCY_RANGE),
             };
             Target {
@@ -60,6 +63,7 @@ pub(super) fn rank(candidates: &[&Candidate], request: &Request, seen: &dyn Late
                 model: Arc::clone(model),
                 utility: utility(request.mode, &scores, named) + if last.is_some() { SWITCH } else { 0.0 },
                 ability,
+                predicted,
                 scores,
                 estimated_cost_nano_usd: cost,
                 estimated_ms,
@@ -77,7 +81,13 @@ fn sent_name(model: &ModelInfo, asked: Option<&str>) -> Arc<str> {
 /// How likely a model of this ability is to answer a prompt of this difficulty well, 0 to 1.
 #[must_use]
 pub fn quality(ability: f32, difficulty: f32) -> f32 {
-    1.0 / (1.0 + (STEEPNESS * (difficulty - ability)).exp())
+    quality_moved(ability, difficulty, 0.0)
+}
+
+/// The same where outcomes have taught to expect other log-odds, by so much.
+#[must_use]
+pub fn quality_moved(ability: f32, difficulty: f32, moved: f32) -> f32 {
+    1.0 / (1.0 + (STEEPNESS * (difficulty - ability) - moved).exp())
 }
 
 fn utility(mode: Mode, scores: &Scores, named: bool) -> f32 {

@@ -51,6 +51,7 @@ fn needs(input_tokens_estimate: u64) -> Needs {
             difficulty_prior: 0.1,
             difficulty_words: 0.0,
             difficulty_weight: 0.0,
+            predicted: crate::Predicted::default(),
             output_tokens: 150,
         },
     }

@@ -97,11 +97,11 @@ pub(super) async fn run(args: EvaluateArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn of_file(path: &Path, error: &dyn std::fmt::Display) -> Failure {
+pub(super) fn of_file(path: &Path, error: &dyn std::fmt::Display) -> Failure {
     Failure::Other(format!("{}: {error}", path.display()))
 }
 
-fn read(file: &Path) -> Result<Outcomes, Failure> {
+pub(super) fn read(file: &Path) -> Result<Outcomes, Failure> {
     let text = std::fs::read_to_string(file).map_err(|error| of_file(file, &error))?;
     Outcomes::read(&text).map_err(|error| of_file(file, &error))
 }

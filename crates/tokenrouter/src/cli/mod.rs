@@ -14,6 +14,7 @@ mod rules;
 mod serve;
 mod simulator;
 mod table;
+mod train;
 mod usage;
 mod workspaces;
 
@@ -53,6 +54,8 @@ enum Command {
     Route(route::RouteArgs),
     /// Measure how good the choice of models is: on known outcomes, or on the workspace's own log.
     Evaluate(evaluate::EvaluateArgs),
+    /// Learn from outcomes of your own prompts which model is good at what, for the gateway to choose by.
+    Train(train::TrainArgs),
     /// Export and import routing and firewall rules.
     #[command(subcommand)]
     Rules(rules::RulesCommand),
@@ -139,6 +142,7 @@ pub(crate) fn main() -> ExitCode {
             Command::Models(args) => models::run(&args),
             Command::Route(args) => route::run(args).await,
             Command::Evaluate(args) => evaluate::run(args).await,
+            Command::Train(args) => train::run(&args),
             Command::Rules(command) => rules::run(command).await,
             Command::Requests(command) => requests::run(command).await,
             Command::Usage(args) => usage::run(args).await,

@@ -15,8 +15,12 @@ pub(crate) use secrets::read as secret;
 use providers::providers;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
-use tokenrouter_gateway::{BreakerOptions, BudgetOptions, HealthOptions, Options, ProviderOptions, TimeLimits};
+use tokenrouter_gateway::{
+    Abilities, BreakerOptions, BudgetOptions, HealthOptions, Options, ProviderOptions, TimeLimits,
+};
+use tokenrouter_routing::Predictor;
 
 /// A mistake in the settings: where it stands and what is wrong.
 #[derive(Clone, Debug)]
@@ -97,7 +101,7 @@ pub fn load(
     let known = providers::known(environment, &configured, &mut mistakes);
     let mut settings = settings(&layers, configured, &mut mistakes);
     settings.options.known_providers = known;
-    settings.options.abilities = abilities;
+    settings.options.abilities = Abilities { set: abilities, predictor: predictor(&layers, &mut mistakes) };
     let (master_keys, place) = layers.string("vault", "master_keys");
     match secrets::master_keys(&master_keys, environment) {
         _ if flags.master_keys == MasterKeys::Ignore => {}
@@ -105,6 +109,24 @@ pub fn load(
         Err(message) => mistakes.push(Mistake { place, message }),
     }
     if mistakes.is_empty() { Ok(settings) } else { Err(mistakes) }
+}
+
+/// What `routing.predictor` names, if anything.
+fn predictor(layers: &Layers, mistakes: &mut Vec<Mistake>) -> Option<Arc<Predictor>> {
+    let (path, place) = layers.string("routing", "predictor");
+    if path.is_empty() {
+        return None;
+    }
+    let read = std::fs::read(&path)
+        .map_err(|error| error.to_string())
+        .and_then(|bytes| Predictor::read(&bytes).map_err(|error| error.to_string()));
+    match read {
+        Ok(predictor) => Some(Arc::new(predictor)),
+        Err(error) => {
+            mistakes.push(Mistake { place, message: format!("`routing.predictor`: {path}: {error}") });
+            None
+        }
+    }
 }
 
 fn health(count: &mut dyn FnMut(&str, &str, u64) -> u64) -> HealthOptions {
@@ -164,7 +186,7 @@ fn settings(layers: &Layers, providers: Vec<ProviderOptions>, mistakes: &mut Vec
         task_confidence,
         time,
         health,
-        abilities: Vec::new(),
+        abilities: Abilities::default(),
     };
     let mut word = |section: &str, key: &str, known: &[&str]| {
         let (word, place) = layers.string(section, key);
