@@ -19,6 +19,9 @@ const FADES_BY_SHORT: f32 = 0.01;
 const LOOKED_AT: usize = 4_096;
 /// A turn that is no longer goes on with what was asked for before, where that was harder.
 const SHORT: usize = 160;
+/// Unless it is as surely of another task: `What is the capital of France?` goes on with no code. What is said of the answer
+/// before (`Are you sure?`) is chat, and goes on.
+const OTHER_MATTER: f32 = 0.95;
 
 /// Of a request whose history is in front of it. A task that the caller told beats what was recognised, and stays,
 /// whatever was asked for before.
@@ -43,7 +46,8 @@ pub(super) fn of(
     // what it can, and the caller is told.
     let wishes = tokenrouter_providers::is_in_messages_words(request);
     let input_tokens_estimate = prompt_tokens(request)? as u64;
-    let guess = TaskGuess { task: told.unwrap_or(recognised.task), ..recognised };
+    // Of a task that was told nothing says whether this turn goes on with another.
+    let guess = told.map_or(recognised, |task| TaskGuess { task, confidence: 0.0, ..recognised });
     let (task, forecast) = forecast(request, guess, input_tokens_estimate, predictor);
     Ok(Needs {
         tools: !request.tools.is_empty(),
@@ -101,6 +105,7 @@ fn forecast(request: &Request, guess: TaskGuess, input_tokens: u64, predictor: O
     let mut left = LOOKED_AT;
     let mut faded = if last.len() <= SHORT { 0.0 } else { FADES };
     let mut longer = 0;
+    let is_other_than = |task: Task| task != guess.task && guess.task != Task::Chat && guess.confidence >= OTHER_MATTER;
     for turn in newest_first.take(MOST_TURNS_BEFORE) {
         let beginning = &turn[..turn.floor_char_boundary(left)];
         left -= beginning.len();
@@ -109,7 +114,7 @@ fn forecast(request: &Request, guess: TaskGuess, input_tokens: u64, predictor: O
         let prompt = Prompt { last_user: beginning, trained, predicted: predicted(beginning), ..prompt };
         let forecast = routing::forecast(&prompt, task);
         let difficulty = forecast.difficulty - faded;
-        if difficulty > of.1.difficulty {
+        if difficulty > of.1.difficulty && !is_other_than(task) {
             let (task, output_tokens) =
                 if last.len() <= SHORT { (task, forecast.output_tokens) } else { (of.0, of.1.output_tokens) };
             of = (task, Forecast { difficulty, output_tokens, ..forecast });
@@ -163,6 +168,15 @@ mod tests {
             }
         }
         assert!(forecast_of(&["Thanks.", HARD]).1.difficulty >= alone.difficulty);
+    }
+
+    #[test]
+    fn what_is_surely_of_another_task_is_as_hard_as_it_is() {
+        for other in ["Write a haiku about rain", "What is the capital of France?"] {
+            let (alone, after) = (forecast_of(&[other]), forecast_of(&[HARD, other]));
+            assert_eq!(alone.0, after.0, "{other}");
+            assert!(after.1.difficulty < alone.1.difficulty + 0.05, "{other}: {alone:?} {after:?}");
+        }
     }
 
     #[test]

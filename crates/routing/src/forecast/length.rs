@@ -75,7 +75,8 @@ fn said(text: &str) -> Option<f32> {
         let word = word.trim_matches(|c: char| c.is_ascii_punctuation());
         let digits = word.find(|c: char| !c.is_ascii_digit() && c != ',').unwrap_or(word.len());
         let (number, rest) = word.split_at(digits);
-        let number = number.replace(',', "").parse::<f32>().ok().filter(|_| number.len() <= 7);
+        let number = if number.is_empty() { None } else { number.replace(',', "").parse::<f32>().ok() };
+        let number = number.filter(|_| digits <= 7);
         let count = if rest.is_empty() { None } else { number.or(before) };
         let unit = |rest: &str| UNITS.iter().find(|(unit, _)| is_unit(rest, unit)).map(|(_, tokens)| *tokens);
         if let Some(count) = count.filter(|count| *count > 0.0)

@@ -97,7 +97,7 @@ impl<'a> Signs<'a> {
             line_begins = byte == b'\n' || (line_begins && (byte == b' ' || byte.is_ascii_digit()));
             before = byte;
         }
-        self.code |= text.contains("```") || braces >= 6;
+        self.code |= braces >= 6 || (text.as_bytes().contains(&b'`') && text.contains("```"));
     }
 
     /// How much harder than is usual for its task, all signs together; less than 0: easier. Each figure is a choice.

@@ -1,7 +1,7 @@
 //! What a prompt looks like, whatever its words: its length, code, digits, questions, lists, scripts.
 
 use super::TaskInput;
-use super::text::{Text, Zone};
+use super::text::{Text, Zone, has_fences};
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use std::sync::LazyLock;
 
@@ -26,7 +26,8 @@ pub(super) fn see(input: &TaskInput<'_>, text: &Text, add: &mut impl FnMut(usize
     for signs in signs(folded) {
         slots.level(bits(signs), 6);
     }
-    slots.level(bits(folded.matches("```").count()), 3);
+    let fences = if has_fences(folded) { folded.matches("```").count() } else { 0 };
+    slots.level(bits(fences), 3);
     let layout = Layout::of(folded);
     slots.level(bits(layout.listed), 5);
     slots.level(bits(layout.options), 4);

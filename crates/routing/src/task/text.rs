@@ -52,15 +52,26 @@ impl Text {
 
 /// Lower case, no accents, no combining marks, one form of each punctuation mark.
 pub(super) fn fold(text: &str, out: &mut String) {
-    for c in text.chars() {
-        match c {
-            'A'..='Z' => out.push(c.to_ascii_lowercase()),
-            '\r' => {}
-            '\t' | '\u{a0}' | '\u{3000}' => out.push(' '),
-            '\0'..='\u{7f}' => out.push(c),
-            _ => fold_other(c, out),
+    let mut rest = text;
+    // Most text is long runs of ASCII, which are copied whole.
+    while !rest.is_empty() {
+        let run =
+            rest.bytes().position(|byte| !byte.is_ascii() || byte == b'\t' || byte == b'\r').unwrap_or(rest.len());
+        let (plain, others) = rest.split_at(run);
+        out.push_str(plain);
+        let mut chars = others.chars();
+        rest = others;
+        while let Some(c) = chars.next() {
+            match c {
+                '\r' => {}
+                '\t' | '\u{a0}' | '\u{3000}' => out.push(' '),
+                '\0'..='\u{7f}' => break,
+                _ => fold_other(c, out),
+            }
+            rest = chars.as_str();
         }
     }
+    out.make_ascii_lowercase();
 }
 
 fn fold_other(c: char, out: &mut String) {
@@ -147,14 +158,20 @@ fn pieces(text: &str) -> Vec<(Zone, Range<usize>)> {
     pieces
 }
 
+/// Whether there is a code fence: few texts have the sign that it is made of at all, which is soon seen.
+pub(super) fn has_fences(text: &str) -> bool {
+    text.as_bytes().contains(&b'`') && text.contains("```")
+}
+
 /// Sentences and lines that hold anything, and whether they stand in a code fence.
 fn sentences(text: &str) -> Vec<(Range<usize>, bool)> {
     let mut found = Vec::new();
     let (mut at, mut fenced) = (0, false);
+    let has_fences = has_fences(text);
     for line in text.split_inclusive('\n') {
         let start = at;
         at += line.len();
-        let fences = line.matches("```").count();
+        let fences = if has_fences { line.matches("```").count() } else { 0 };
         if fenced || fences > 0 {
             // The words before a fence that opens in mid-line are no code.
             let opens = line.find("```").filter(|_| !fenced).unwrap_or(0);
@@ -180,5 +197,34 @@ fn sentences(text: &str) -> Vec<(Range<usize>, bool)> {
 fn push(found: &mut Vec<(Range<usize>, bool)>, text: &str, range: Range<usize>, code: bool) {
     if text[range.clone()].bytes().any(|byte| byte.is_ascii_alphanumeric() || byte >= 0x80) {
         found.push((range, code));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Character by character, as it is meant.
+    fn folded_by_characters(text: &str) -> String {
+        let mut out = String::new();
+        for c in text.chars() {
+            match c {
+                '\r' => {}
+                '\t' | '\u{a0}' | '\u{3000}' => out.push(' '),
+                '\0'..='\u{7f}' => out.push(c.to_ascii_lowercase()),
+                _ => fold_other(c, &mut out),
+            }
+        }
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn runs_are_folded_as_their_characters_are(text in "([ -~]|\\PC|[\r\n\tÄøİ日\u{301}\u{3000}]){0,60}") {
+            let mut out = String::new();
+            fold(&text, &mut out);
+            prop_assert_eq!(out, folded_by_characters(&text));
+        }
     }
 }
