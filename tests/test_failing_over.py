@@ -323,12 +323,12 @@ def test_what_was_told_before_a_failure_is_paid_for(start: Start, stream: bool) 
 
 def test_the_callers_own_limit_counts_and_harms_nobody(start: Start) -> None:
     client, simulator = start()
-    simulator.fault(count=None, delay_ms=1000)
+    simulator.fault(count=None, delay_ms=5000)
     for stream in (False, True):
         body = {"model": "auto", "input": "Hello", "stream": stream}
         answer = client.post("/v1/responses", json=body, headers={"x-request-timeout-ms": "100"})
         assert answer.status_code == 504 and answer.json()["error"]["code"] == "upstream_timeout"
-        assert answer.elapsed.total_seconds() < 0.9
+        assert answer.elapsed.total_seconds() < 4
     assert len(calls(simulator)) == 2, "no second target once the time is over"
     assert all(c["ejected"] is None for c in route(client)["candidates"])
     for wrong in ("0", "-5", "soon", ""):
