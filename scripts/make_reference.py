@@ -16,7 +16,7 @@ REFERENCE = ROOT / "docs" / "reference"
 COMMANDS = [
     [], ["serve"], ["simulator"], ["keys"], ["keys", "create"], ["keys", "list"], ["keys", "revoke"], ["providers"],
     ["providers", "add"], ["providers", "list"], ["providers", "remove"], ["providers", "rotate"], ["providers", "test"],
-    ["models"], ["route"], ["evaluate"], ["rules"], ["rules", "export"], ["rules", "import"], ["requests"], ["requests", "list"],
+    ["models"], ["route"], ["evaluate"], ["train"], ["rules"], ["rules", "export"], ["rules", "import"], ["requests"], ["requests", "list"],
     ["requests", "show"], ["requests", "tail"], ["usage"], ["doctor"], ["migrate"],
 ]  # fmt: skip
 MADE = "<!-- Made by scripts/make_reference.py; do not edit. -->\n"

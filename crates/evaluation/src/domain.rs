@@ -2,7 +2,9 @@
 
 use crate::background::Background;
 use crate::outcomes::Outcomes;
-use tokenrouter_routing::{MOST_GROUPS, PromptFeatures, feature_rows, near_row, near_rows};
+use tokenrouter_routing::{
+    MOST_GROUPS, Predictor, PredictorWeights, PromptFeatures, SKILLS, feature_rows, near_row, near_rows,
+};
 
 /// As `tokenrouter_routing::PredictorWeights` has them.
 pub(crate) struct Domain {
@@ -24,6 +26,22 @@ impl Domain {
         let (like, like_all) = like(features, rows);
         let (near_rows, near) = near(&groups(outcomes, rows), features, rows);
         Self { like, like_all, near_rows, near }
+    }
+
+    /// A predictor that knows of no model, and so can tell only what a prompt is like.
+    pub fn alone(self) -> Predictor {
+        let Self { like, like_all, near_rows, near } = self;
+        let (ease, skills) = (vec![0.0; feature_rows()], vec![[0.0; SKILLS]; feature_rows()]);
+        Predictor::of(PredictorWeights {
+            prompts: 0,
+            models: Vec::new(),
+            like,
+            like_all,
+            ease,
+            skills,
+            near_rows,
+            near,
+        })
     }
 }
 

@@ -74,6 +74,9 @@ impl Outcomes {
             let wrong = |reason: String| ReadError::Line { line: number, reason };
             let line: Line = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
             for (model, outcome) in &line.models {
+                if model.is_empty() {
+                    return Err(wrong("a model must have a name".to_owned()));
+                }
                 if !(0.0..=1.0).contains(&outcome.score) {
                     return Err(wrong(format!("the score of `{model}` must be from 0 to 1")));
                 }
@@ -132,11 +135,25 @@ impl Outcomes {
         let of = |split: Split| (0..self.rows.len()).filter(move |i| self.rows[*i].split == Some(split));
         let mut test: Vec<usize> = of(Split::Test).chain(test.iter().copied()).collect();
         test.sort_unstable();
-        let asked: BTreeSet<&str> = test.iter().map(|i| self.rows[*i].prompt.as_str()).collect();
         let mut train: Vec<usize> = of(Split::Train).chain(train.iter().copied()).collect();
-        train.retain(|i| !asked.contains(self.rows[*i].prompt.as_str()));
         train.sort_unstable();
+        self.drop_asked(&mut train, &test);
         (train, test)
+    }
+
+    /// Takes out of `train` what is asked in `test` too, whatever its case and blanks.
+    pub(crate) fn drop_asked(&self, train: &mut Vec<usize>, test: &[usize]) {
+        let folded = |row: &usize| -> String {
+            self.rows[*row]
+                .prompt
+                .split_whitespace()
+                .flat_map(|word| [word, " "])
+                .flat_map(str::chars)
+                .flat_map(char::to_lowercase)
+                .collect()
+        };
+        let asked: BTreeSet<String> = test.iter().map(folded).collect();
+        train.retain(|row| !asked.contains(&folded(row)));
     }
 }
 
@@ -173,12 +190,12 @@ mod tests {
         let row = |prompt: &str, split: &str| {
             format!("{{\"prompt\": \"{prompt}\", {split} \"models\": {{\"x\": {{\"score\": 1, \"cost\": 1}}}}}}\n")
         };
-        let mut text = row("same", "\"split\": \"train\",") + &row("same", "\"split\": \"test\",");
+        let mut text = row(" Same", "\"split\": \"train\",") + &row("same", "\"split\": \"test\",");
         (0..100).for_each(|i| text += &row(&format!("p{i}"), ""));
         let outcomes = Outcomes::read(&text).unwrap();
         let (train, test) = outcomes.split(0.3, 7);
         assert_eq!((train.len(), test.len()), (70, 31));
-        assert!(train.iter().all(|i| !test.contains(i) && outcomes.rows[*i].prompt != "same"));
+        assert!(train.iter().all(|i| !test.contains(i) && outcomes.rows[*i].prompt != " Same"));
         assert_eq!(outcomes.split(0.3, 7), (train, test));
     }
 }

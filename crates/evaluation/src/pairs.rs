@@ -2,12 +2,13 @@
 //! which it is decides much.
 
 use crate::common::{Common, Known};
+use crate::domain::Domain;
 use crate::outcomes::Outcomes;
 use crate::pair::{PairReport, Tradeoff};
 use crate::parts::Parts;
 use crate::report::{Interval, Options, OptionsError, told};
 use crate::sight::Sight;
-use crate::train::train_on;
+
 use serde::Serialize;
 
 /// Pairs whose scores are no further apart than this have no gap to recover.
@@ -119,8 +120,7 @@ struct Ground<'a> {
 impl<'a> Ground<'a> {
     fn new(outcomes: &'a Outcomes, parts: &'a Parts, options: &Options) -> Self {
         let sight = Sight::of(outcomes);
-        // How much a prompt is like those that are learned from does not depend on the models.
-        let domain = train_on(&sight, &parts.train, &parts.pool[..1], options.seed);
+        let domain = Domain::of(outcomes, &sight.features, &parts.train).alone();
         let likeness = parts.rows.iter().map(|row| domain.weigh(&sight.features[*row]).weight).collect();
         Self { outcomes, parts, sight, likeness, seed: options.seed }
     }

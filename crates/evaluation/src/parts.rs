@@ -33,7 +33,7 @@ impl Parts {
 }
 
 fn split(outcomes: &Outcomes, options: &Options) -> Result<(Vec<usize>, Vec<usize>), OptionsError> {
-    let (train, test): (Vec<usize>, Vec<usize>) = match &options.leave_out {
+    let (mut train, test): (Vec<usize>, Vec<usize>) = match &options.leave_out {
         None => outcomes.split(options.held_out, options.seed),
         Some(name) => {
             let group = outcomes
@@ -44,6 +44,7 @@ fn split(outcomes: &Outcomes, options: &Options) -> Result<(Vec<usize>, Vec<usiz
             (0..outcomes.rows.len()).partition(|row| outcomes.rows[*row].group != group)
         }
     };
+    outcomes.drop_asked(&mut train, &test);
     if train.is_empty() {
         return Err(OptionsError::Nothing { what: "learn from" });
     }

@@ -36,6 +36,10 @@ pub enum OptionsError {
     NoModel { name: String, known: String },
     #[error("there is no group `{name}`; there are {known}")]
     NoGroup { name: String, known: String },
+    #[error("no model has {least} outcomes that are not kept apart")]
+    TooFew { least: usize },
+    #[error("there are more than {most} models")]
+    TooMany { most: usize },
     #[error("there is nothing to {what}")]
     Nothing { what: &'static str },
     #[error("fewer than two models answered every prompt that is kept apart")]

@@ -39,10 +39,14 @@ impl Weight {
 
 /// A model that answered fewer prompts is left out: by luck it would seem to be able to do anything, or nothing. A choice.
 pub const LEAST_OUTCOMES: usize = 30;
+/// Of a model each feature has a weight while it is learned, 131 KB in all.
+const MOST_MODELS: usize = 1_000;
 
 #[derive(Debug)]
 pub struct Trained {
     pub predictor: Predictor,
+    /// How much the prompts are like themselves, in the mean, 0 to 1: where it is near 0, nothing will come of it.
+    pub weight: f32,
     /// The models that were left out, with how many prompts they answered.
     pub left_out: Vec<(String, usize)>,
 }
@@ -57,16 +61,25 @@ pub fn train(outcomes: &Outcomes, seed: u64) -> Result<Trained, OptionsError> {
     let (models, few): (Vec<usize>, Vec<usize>) =
         (0..outcomes.models.len()).partition(|model| answered(*model) >= LEAST_OUTCOMES);
     if models.is_empty() {
-        return Err(OptionsError::Nothing { what: "learn from: no model has 30 outcomes that are not kept apart" });
+        return Err(OptionsError::TooFew { least: LEAST_OUTCOMES });
     }
+    if models.len() > MOST_MODELS {
+        return Err(OptionsError::TooMany { most: MOST_MODELS });
+    }
+    let sight = Sight::of(outcomes);
+    let predictor = train_on(&sight, &rows, &models, seed);
+    let weights = rows.iter().map(|row| predictor.weigh(&sight.features[*row]).weight).sum::<f32>();
     Ok(Trained {
-        predictor: train_on(&Sight::of(outcomes), &rows, &models, seed),
+        weight: weights / rows.len() as f32,
+        predictor,
         left_out: few.into_iter().map(|model| (outcomes.models[model].clone(), answered(model))).collect(),
     })
 }
 
 /// Learns from these rows, as if there were no models but these.
 pub(crate) fn train_on(sight: &Sight<'_>, rows: &[usize], models: &[usize], seed: u64) -> Predictor {
+    let is_answered = |row: &&usize| models.iter().any(|model| sight.outcomes.rows[**row].outcomes[*model].is_some());
+    let rows: &[usize] = &rows.iter().filter(is_answered).copied().collect::<Vec<_>>();
     let gateway = Gateway::new(sight, rows, models);
     let (ease, own) = learn(sight, rows, models, &gateway, seed);
     let directions = directions(&own, models.len());

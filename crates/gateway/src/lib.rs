@@ -37,7 +37,7 @@ pub use crate::http::{
 pub use accounts::KeyProblem;
 pub use app::{Abilities, AbilityOptions, App, Options, ProviderOptions, TimeLimits};
 pub use pipeline::{considered_json, dry_run};
-pub use pool::{names_model, set_abilities};
+pub use pool::{known_models, names_model, set_abilities};
 pub use serve::serve;
 pub use tokenrouter_upstream::{BreakerOptions, BudgetOptions, HealthOptions};
 pub use vault::{Binding, MasterKey, NoMasterKey, Vault, VaultError};

@@ -3,7 +3,8 @@
 use crate::clock::iso8601;
 use crate::pipeline::{considered_json, usd};
 use serde_json::{Value, json};
-use tokenrouter_routing::ModelInfo;
+use std::collections::BTreeMap;
+use tokenrouter_routing::{ModelInfo, Task};
 use tokenrouter_store::{Capture, LedgerEntry, UsageRow};
 
 /// A request, without the decision.
@@ -50,17 +51,24 @@ pub fn whole_request_json(entry: &LedgerEntry) -> serde_json::Result<Value> {
     Ok(request)
 }
 
-/// How able a model is held to be: over all tasks, and at those of which more is known; each with its source.
+/// How able a model is held to be: over all tasks, and at those of which more is known; each with its source. And at each
+/// task what a predictor learned, for prompts like those that it learned from.
 #[must_use]
 pub fn abilities_json(model: &ModelInfo) -> Value {
     let by_task = model.quality_by_task.iter().map(|(task, ability)| {
         let source = model.quality_sources.get(task).map_or("estimate", String::as_str);
         (task.as_str().to_owned(), json!({ "ability": three_places(*ability), "source": source }))
     });
-    json!({
+    let mut abilities = json!({
         "overall": { "ability": three_places(model.quality), "source": model.quality_source },
         "by_task": by_task.collect::<serde_json::Map<_, _>>(),
-    })
+    });
+    let learned = Task::ALL.into_iter().filter_map(|task| Some((task.as_str(), three_places(model.learned_at(task)?))));
+    let learned: BTreeMap<&str, f64> = learned.collect();
+    if !learned.is_empty() {
+        abilities["predictor"] = json!(learned);
+    }
+    abilities
 }
 
 fn three_places(ability: f32) -> f64 {

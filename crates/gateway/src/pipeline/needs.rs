@@ -103,7 +103,9 @@ fn forecast(request: &Request, guess: TaskGuess, input_tokens: u64, predictor: O
     };
     let mut of = (guess.task, routing::forecast(&prompt, guess.task));
     let mut left = LOOKED_AT;
-    let mut faded = if last.len() <= SHORT { 0.0 } else { FADES };
+    let is_short = last.len() <= SHORT;
+    let mut only_short = is_short;
+    let mut faded = if is_short { 0.0 } else { FADES };
     let mut longer = 0;
     let is_other_than = |task: Task| task != guess.task && guess.task != Task::Chat && guess.confidence >= OTHER_MATTER;
     for turn in newest_first.take(MOST_TURNS_BEFORE) {
@@ -111,17 +113,23 @@ fn forecast(request: &Request, guess: TaskGuess, input_tokens: u64, predictor: O
         left -= beginning.len();
         let TaskGuess { task, trained, .. } =
             routing::recognise(&TaskInput { last_user: beginning, ..TaskInput::default() });
-        let prompt = Prompt { last_user: beginning, trained, predicted: predicted(beginning), ..prompt };
+        let goes_on = !is_other_than(task);
+        // A short turn is like what it goes on with; what a longer one is like is said in it.
+        if goes_on && only_short && of.1.predicted.weight <= 0.0 {
+            of.1.predicted = predicted(beginning);
+        }
+        let prompt = Prompt { last_user: beginning, trained, predicted: of.1.predicted, ..prompt };
         let forecast = routing::forecast(&prompt, task);
         let difficulty = forecast.difficulty - faded;
-        if difficulty > of.1.difficulty && !is_other_than(task) {
+        if difficulty > of.1.difficulty && goes_on {
             let (task, output_tokens) =
-                if last.len() <= SHORT { (task, forecast.output_tokens) } else { (of.0, of.1.output_tokens) };
+                if is_short { (task, forecast.output_tokens) } else { (of.0, of.1.output_tokens) };
             of = (task, Forecast { difficulty, output_tokens, ..forecast });
         }
-        let is_short = turn.len() <= SHORT;
-        faded += if is_short { FADES_BY_SHORT } else { FADES };
-        longer += usize::from(!is_short);
+        let was_short = turn.len() <= SHORT;
+        faded += if was_short { FADES_BY_SHORT } else { FADES };
+        longer += usize::from(!was_short);
+        only_short &= was_short;
         if longer == TURNS_BEFORE || left == 0 {
             break;
         }

@@ -39,12 +39,13 @@ pub struct Source {
 /// Where a model is better or worse at a task than it is overall.
 pub type QualityByTask = BTreeMap<Task, f32>;
 
-/// What a predictor learned of a model beside its ability over all.
+/// What a predictor learned of a model, or of the prompts for a model of which nothing was learned.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LearnedOfModel {
-    pub skills: [f32; SKILLS],
-    /// The tasks at which its ability was learned, and was not set by the settings.
-    at: [bool; Task::ALL.len()],
+    /// How able it is at each task where a prompt is like those that were learned from; none where the settings say it.
+    at: [Option<f32>; Task::ALL.len()],
+    /// None: it had no outcomes.
+    pub skills: Option<[f32; SKILLS]>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -122,15 +123,20 @@ impl ModelInfo {
         self.quality_by_task.get(&task).copied().unwrap_or(self.quality)
     }
 
-    /// The same for a prompt that is as much like those that a predictor learned from, 0 to 1: how able a model is at a task was
-    /// learned of prompts like those, and is worth as much for others as they are like them.
+    /// The same for a prompt that is as much like those that a predictor learned from, 0 to 1: what was learned of those counts
+    /// for others as much as they are like them.
     #[must_use]
     pub fn quality_at(&self, task: Task, likeness: f32) -> f32 {
-        let ability = self.quality_for(task);
-        match &self.learned {
-            Some(learned) if learned.at[task as usize] => self.quality + likeness * (ability - self.quality),
-            _ => ability,
-        }
+        let prior = self.quality_for(task);
+        let learned = self.learned.as_ref().and_then(|learned| learned.at[task as usize]);
+        learned.map_or(prior, |learned| prior + likeness * (learned - prior))
+    }
+
+    /// At each task the ability that was learned; none where nothing was, or the settings say another.
+    #[must_use]
+    pub fn learned_at(&self, task: Task) -> Option<f32> {
+        let learned = self.learned.as_ref().filter(|learned| learned.skills.is_some())?;
+        learned.at[task as usize]
     }
 
     /// Sets how able it is at a task, or at every task, by the settings.
@@ -140,7 +146,7 @@ impl ModelInfo {
                 self.quality_by_task.insert(task, ability);
                 self.quality_sources.insert(task, "settings".to_owned());
                 if let Some(learned) = &mut self.learned {
-                    learned.at[task as usize] = false;
+                    learned.at[task as usize] = None;
                 }
             }
             None => {
@@ -153,15 +159,17 @@ impl ModelInfo {
         }
     }
 
-    /// Takes what a predictor learned of it in the place of what is known of its abilities.
+    /// Takes what a predictor learned of it. What is known of its abilities otherwise holds for all other prompts.
     pub fn learn(&mut self, learned: &LearnedModel) {
-        self.quality = learned.ability.clamp(0.0, 1.0);
-        self.quality_by_task =
-            learned.abilities.iter().map(|(task, ability)| (*task, ability.clamp(0.0, 1.0))).collect();
-        "predictor".clone_into(&mut self.quality_source);
-        self.quality_sources = self.quality_by_task.keys().map(|task| (*task, "predictor".to_owned())).collect();
-        let at = Task::ALL.map(|task| learned.abilities.contains_key(&task));
-        self.learned = Some(LearnedOfModel { skills: learned.skills, at });
+        let at = Task::ALL.map(|task| Some(learned.abilities.get(&task).copied().unwrap_or(learned.ability)));
+        self.learned = Some(LearnedOfModel { at, skills: Some(learned.skills) });
+    }
+
+    /// Takes that on prompts like those that a predictor learned from other models are so much more able at each task, or less,
+    /// than is known of them: by as much are those that it learned nothing of, else they would not stand on one scale.
+    pub fn learn_level(&mut self, level: &[f32; Task::ALL.len()]) {
+        let at = Task::ALL.map(|task| Some((self.quality_for(task) + level[task as usize]).clamp(0.0, 1.0)));
+        self.learned = Some(LearnedOfModel { at, skills: None });
     }
 
     /// Whether the provider has ended it by this day, given as `2026-11-24`.

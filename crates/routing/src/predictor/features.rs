@@ -116,8 +116,8 @@ impl Found {
                     word = Some(hashed(word.unwrap_or(START), c.to_ascii_lowercase() as u8))
                 }
                 Kind::Letter => {
-                    // Scripts beyond Georgian know no capitals, but for a few.
-                    let cased = u32::from(c) < 0x590;
+                    // Other scripts know no capitals, but for a few that nobody writes prompts in.
+                    let cased = matches!(u32::from(c), ..0x590 | 0x10a0..=0x10ff | 0x13a0..=0x13ff | 0x1c90..=0x1fff);
                     let hash = word.unwrap_or(START);
                     word = Some(if cased { c.to_lowercase().fold(hash, hash_char) } else { hash_char(hash, c) });
                 }

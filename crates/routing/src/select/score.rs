@@ -49,7 +49,8 @@ pub(super) fn rank(candidates: &[&Candidate], request: &Request, seen: &dyn Late
             let learned = request.learned.shift(&candidate.provider, &model.id, request.needs.task);
             let ability = model.quality_at(request.needs.task, forecast.predicted.weight);
             let ability = (ability + learned).clamp(0.0, 1.0);
-            let predicted = forecast.predicted.moved(model.learned.as_ref().map(|learned| &learned.skills));
+            let predicted =
+                model.learned.as_ref().map_or(0.0, |learned| forecast.predicted.moved(learned.skills.as_ref()));
             let estimated_ms = expected_ms(model, candidate, output, seen);
             let scores = Scores {
                 #[allow(clippy::cast_precision_loss)]

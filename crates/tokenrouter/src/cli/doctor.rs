@@ -5,8 +5,9 @@ use super::output::{self, tell};
 use super::{Failure, SettingsArgs, open_store, table};
 use serde_json::json;
 use std::time::Duration;
-use tokenrouter_gateway::{App, ProviderOptions};
+use tokenrouter_gateway::{App, Options, ProviderOptions, known_models, names_model};
 use tokenrouter_providers::Kind;
+use tokenrouter_routing::LearnedModel;
 use tokenrouter_upstream::Endpoint;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -29,9 +30,19 @@ struct Check {
     detail: String,
 }
 
+/// Of how many models of the predictor that the settings name anything can be told; none where they name none.
+fn predictor(options: &Options) -> Option<Check> {
+    let predictor = options.abilities.predictor.as_ref()?;
+    let models = known_models(&options.providers);
+    let known = |model: &&LearnedModel| models.iter().any(|info| names_model(&model.model, info));
+    let (all, known) = (predictor.models().len(), predictor.models().iter().filter(known).count());
+    let detail = format!("{known} of its {all} models are known, learned from {} prompts", predictor.prompts());
+    Some(Check { what: "predictor".to_owned(), good: known > 0, detail })
+}
+
 pub(super) async fn run(args: DoctorArgs) -> Result<(), Failure> {
     // Mistakes in the settings are told as every command tells them: all at once, each with its place.
-    let settings = args.settings.load(None)?;
+    let settings = args.settings.load_all(None)?;
     let mut checks = vec![Check { what: "settings".to_owned(), good: true, detail: "no mistake".to_owned() }];
     let (database, keys) = match open_store(&settings).await {
         Ok(store) => {
@@ -53,6 +64,7 @@ pub(super) async fn run(args: DoctorArgs) -> Result<(), Failure> {
         Err(message) => (false, message),
     };
     checks.push(Check { what: "workspaces' provider keys".to_owned(), good, detail });
+    checks.extend(predictor(&settings.options));
     if settings.options.providers.is_empty() {
         tell!("no provider is set up: set OPENAI_API_KEY or the like, or add [[providers]] to the settings");
     }

@@ -92,6 +92,11 @@ impl SettingsArgs {
         self.load_with(Flags { listen, ..Flags::default() })
     }
 
+    /// For those that choose models: with the predictor that the settings name.
+    fn load_all(&self, listen: Option<String>) -> Result<Settings, Failure> {
+        self.load_with(Flags { listen, reads_predictor: true, ..Flags::default() })
+    }
+
     fn load_with(&self, flags: Flags) -> Result<Settings, Failure> {
         let environment: HashMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

@@ -21,10 +21,10 @@ pub(super) struct ModelsArgs {
 }
 
 pub(super) fn run(args: &ModelsArgs) -> Result<(), Failure> {
-    let settings = args.settings.load(None)?;
+    let settings = args.settings.load_all(None)?;
     let known = Catalog::builtin().models().iter().filter(|m| args.provider.as_ref().is_none_or(|p| *p == m.provider));
     let mut models: Vec<ModelInfo> = known.cloned().collect();
-    models.iter_mut().for_each(|model| set_abilities(model, &settings.options.abilities));
+    set_abilities(&mut models, &settings.options.abilities);
     if let (Some(provider), true) = (&args.provider, models.is_empty()) {
         return Err(Failure::Other(format!("the catalog has no provider `{provider}`")));
     }

@@ -22,7 +22,7 @@ pub(super) struct RouteArgs {
 }
 
 pub(super) async fn run(args: RouteArgs) -> Result<(), Failure> {
-    let settings = args.settings.load(None)?;
+    let settings = args.settings.load_all(None)?;
     let store = open_store(&settings).await?;
     let workspace_id = if args.workspace == "default" {
         let found = store.find_workspace(&args.workspace).await.map_err(Failure::of)?;

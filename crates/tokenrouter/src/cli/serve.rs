@@ -26,7 +26,7 @@ pub(super) struct ServeArgs {
 }
 
 pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
-    let mut settings = args.settings.load(args.listen)?;
+    let mut settings = args.settings.load_all(args.listen)?;
     start_log(&settings);
     // How often we were told to stop.
     let (told, stopped) = watch::channel(0_u8);

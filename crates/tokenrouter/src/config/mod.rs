@@ -55,6 +55,8 @@ pub struct Flags {
     pub database: Option<String>,
     /// For a command that must work where master keys are lost.
     pub master_keys: MasterKeys,
+    /// What `routing.predictor` names is read, and must be one: for those that choose models by it.
+    pub reads_predictor: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,7 +103,10 @@ pub fn load(
     let known = providers::known(environment, &configured, &mut mistakes);
     let mut settings = settings(&layers, configured, &mut mistakes);
     settings.options.known_providers = known;
-    settings.options.abilities = Abilities { set: abilities, predictor: predictor(&layers, &mut mistakes) };
+    settings.options.abilities = Abilities {
+        set: abilities,
+        predictor: if flags.reads_predictor { predictor(&layers, &mut mistakes) } else { None },
+    };
     let (master_keys, place) = layers.string("vault", "master_keys");
     match secrets::master_keys(&master_keys, environment) {
         _ if flags.master_keys == MasterKeys::Ignore => {}
@@ -111,16 +116,24 @@ pub fn load(
     if mistakes.is_empty() { Ok(settings) } else { Err(mistakes) }
 }
 
+/// Its table has 200 KB, and what it says of a thousand models 400.
+const MOST_PREDICTOR: u64 = 8 << 20;
+
 /// What `routing.predictor` names, if anything.
 fn predictor(layers: &Layers, mistakes: &mut Vec<Mistake>) -> Option<Arc<Predictor>> {
     let (path, place) = layers.string("routing", "predictor");
     if path.is_empty() {
         return None;
     }
-    let read = std::fs::read(&path)
-        .map_err(|error| error.to_string())
-        .and_then(|bytes| Predictor::read(&bytes).map_err(|error| error.to_string()));
-    match read {
+    let read = || {
+        let told = std::fs::metadata(&path).map_err(|error| error.to_string())?;
+        if !told.is_file() || told.len() > MOST_PREDICTOR {
+            return Err("it is no file, or too long for a predictor".to_owned());
+        }
+        let bytes = std::fs::read(&path).map_err(|error| error.to_string())?;
+        Predictor::read(&bytes).map_err(|error| error.to_string())
+    };
+    match read() {
         Ok(predictor) => Some(Arc::new(predictor)),
         Err(error) => {
             mistakes.push(Mistake { place, message: format!("`routing.predictor`: {path}: {error}") });
