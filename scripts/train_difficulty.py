@@ -13,7 +13,7 @@ requests of all kinds (data/tasks): of what is like none of the benchmarks nothi
 Abilities are fitted beside the weights, one for each model and kind of prompt, and thrown away. Logistic loss and L2, by
 L-BFGS, rounded to one byte a weight; nothing is drawn by chance. The prompts that outcomes.py marks as the split to
 measure on are never trained on, nor any of another data set that shares half of its rare sequences of words with one. Needs
-numpy (tests/requirements.txt) and cargo. It does not read tasks.bin but through the task whose usual difficulty the signs
+scripts/requirements.txt and cargo. It does not read tasks.bin but through the task whose usual difficulty the signs
 begin with, which the correction takes back: after train_tasks.py it may be run again, and need not.
 """
 
@@ -30,10 +30,14 @@ from pathlib import Path
 import train_tasks as tasks  # isort: skip
 import numpy as np
 import outcomes
-from train_tasks import REGIONS, ROOT, ROWS, Array, Matrix
+from train_tasks import ROOT, Array
 
 WEIGHTS = ROOT / "crates" / "routing" / "data" / "difficulty.bin"
 GOLDEN = ROOT / "crates" / "routing" / "data" / "difficulty_golden.json"
+# As in crates/routing/src/task/trained.rs: of the recogniser's rows of hashes two share one here.
+HASHED = tasks.REGIONS[0]
+REGIONS = (HASHED // 2, *tasks.REGIONS[1:])
+ROWS = sum(REGIONS)
 STEEPNESS = 8.0
 # L2 of the weights that correct, and for each request of those that tell likeness. The first is about the best on prompts
 # that were not trained on (100 and 300 do as well, 10 and 1000 worse). The second is the least at which no data set that is
@@ -63,6 +67,11 @@ ANCHORS = {
 ANCHOR_WEIGHT = 30.0
 # What every other ability is expected to be, and how much that counts. In log-odds, as all abilities here.
 ABILITY, ABILITY_WEIGHT = 3.2, 0.5
+
+
+class Matrix(tasks.Matrix):
+    def __init__(self, prompts: list[tuple[Array, Array]]):
+        super().__init__(prompts, rows=ROWS)
 
 
 class DataSet:
@@ -96,6 +105,7 @@ def features(prompts: list[str]) -> tuple[list[tuple[Array, Array]], Array, Arra
         both = numbers[at + 3 : at + 3 + 2 * count]
         groups, rows, values = both[0::2] >> 24, both[0::2] & 0xFFFFFF, both[1::2].view("<f4")
         own = (groups != MEANING_CONTEXT) & (groups < INSTRUCTIONS)
+        rows = np.where(rows < HASHED, rows // 2, rows - HASHED // 2)
         columns, places = np.unique(rows[own], return_inverse=True)
         made.append((columns.astype(np.int64), np.bincount(places, weights=values[own], minlength=len(columns))))
         at += 3 + 2 * count
@@ -145,7 +155,7 @@ class Trained:
 def tells(matrix: Matrix) -> Array:
     """1 for each row of the table that some prompts have and some have not. What all have, such as that there are no
     instructions, is in the offset: a request may lack it."""
-    return np.bincount(matrix.columns, minlength=ROWS) < len(matrix.starts)
+    return np.bincount(matrix.columns, minlength=ROWS) < len(matrix.starts) - 1
 
 
 def fit_difficulty(sets: list[DataSet], use: list[Array]) -> tuple[Array, float, float]:

@@ -10,7 +10,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for line in std::io::stdin().lock().lines() {
         let text: String = serde_json::from_str(&line?)?;
         let input = TaskInput { last_user: &text, ..TaskInput::default() };
-        let (task, features) = (recognise(&input).task, features(&input));
+        let (task, features) = (recognise(&input).task, features(&input).rows);
         let prompt = Prompt { last_user: &text, turns: 1, input_tokens: text.len() as u64 / 4, ..Prompt::default() };
         out.write_all(&u32::try_from(features.len())?.to_le_bytes())?;
         let forecast = forecast(&prompt, task);

@@ -31,7 +31,7 @@ pub use select::{
     Candidate, Decision, Filter, Filtered, LastTurn, LatencyTracker, LatencyView, Learned, Moved, Needs, Observed,
     Pool, Request, Said, Scores, SelectError, Stay, Target, quality, quality_moved, select,
 };
-pub use task::{Task, TaskGuess, TaskInput, Trained, features, recognise};
+pub use task::{Features, Task, TaskGuess, TaskInput, Trained, features, recognise};
 
 /// Makes the tables that tasks are recognised and prompts are forecast by, some milliseconds' work that the first
 /// request would wait for.

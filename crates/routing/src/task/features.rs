@@ -10,7 +10,7 @@ use super::text::{Text, Zone};
 use super::words::{Words, pair};
 
 /// Rows of the table that hashes share.
-const HASHED_BITS: u32 = 14;
+const HASHED_BITS: u32 = 15;
 pub(super) const HASHED: usize = 1 << HASHED_BITS;
 /// Where a meaning is met, each with rows of its own.
 const PLACES: usize = 5;
@@ -91,9 +91,33 @@ impl Group {
     }
 }
 
+/// Where a word stands whose vector counts, each with weights of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spot {
+    Lead,
+    Close,
+    Near,
+    Instructions,
+    /// The first 3, 6 and 12 words of the first sentences, and the last 4.
+    LeadBegin,
+    LeadBegin6,
+    LeadBegin12,
+    LeadEnd,
+    /// The first and the last 4 words of the last sentences.
+    CloseBegin,
+    CloseEnd,
+}
+
+pub(super) const SPOTS: usize = 10;
+/// How many words stand at a beginning or an end.
+const BEGINS: [(Spot, usize); 3] = [(Spot::LeadBegin, 3), (Spot::LeadBegin6, 6), (Spot::LeadBegin12, 12)];
+const ENDS: usize = 4;
+
 /// Takes the features, one by one.
 pub(super) trait Sink {
     fn add(&mut self, group: Group, row: usize);
+    /// A word, by its hash, which may have a vector.
+    fn word(&mut self, spot: Spot, hash: u32);
 }
 
 /// What a hash is of, so that the same word in another role has another row.
@@ -143,6 +167,7 @@ pub(super) fn see(input: &TaskInput<'_>, sink: &mut impl Sink) {
             Zone::Body => seen.body(sink),
         }
     }
+    seen.spell_wish(sink);
     shape::see(input, &text, &mut |shape| sink.add(Group::Shape, HASHED + MEANING_ROWS + shape));
     if !input.instructions.is_empty() {
         let text = Text::of(input.instructions);
@@ -175,6 +200,9 @@ struct Seen {
     hits: Vec<Hit>,
     context: u32,
     closing: bool,
+    /// The words of the first sentences, and of the last.
+    lead: Vec<u32>,
+    close: Vec<u32>,
     /// The meanings, in their order, without repetitions.
     meanings: Vec<u16>,
 }
@@ -185,6 +213,7 @@ const PAIRED: usize = 6;
 impl Seen {
     fn wish(&mut self, piece: &str, zone: Zone, sink: &mut impl Sink) {
         let lead = zone == Zone::Lead;
+        (if lead { &mut self.lead } else { &mut self.close }).extend(&self.words.spelled);
         let (own, own_group) = if lead { (Of::Lead, Group::LeadWord) } else { (Of::Close, Group::CloseWord) };
         for (i, word) in self.words.found.iter().enumerate() {
             sink.add(Group::Word, hashed(Of::Word, *word));
@@ -218,7 +247,27 @@ impl Seen {
         self.each_word(|word| sink.add(Group::MeaningWord, word));
     }
 
+    fn spell(&self, spot: Spot, sink: &mut impl Sink) {
+        self.words.spelled.iter().for_each(|hash| sink.word(spot, *hash));
+    }
+
+    fn spell_wish(&self, sink: &mut impl Sink) {
+        let (lead, close) = (self.lead.as_slice(), self.close.as_slice());
+        let begin = |words: &[u32], count: usize| words.len().min(count);
+        let end = |words: &[u32]| words.len().saturating_sub(ENDS);
+        let mut spell = |spot: Spot, words: &[u32]| words.iter().for_each(|hash| sink.word(spot, *hash));
+        spell(Spot::Lead, lead);
+        spell(Spot::Close, close);
+        for (spot, count) in BEGINS {
+            spell(spot, &lead[..begin(lead, count)]);
+        }
+        spell(Spot::LeadEnd, &lead[end(lead)..]);
+        spell(Spot::CloseBegin, &close[..begin(close, ENDS)]);
+        spell(Spot::CloseEnd, &close[end(close)..]);
+    }
+
     fn near(&mut self, piece: &str, sink: &mut impl Sink) {
+        self.spell(Spot::Near, sink);
         for word in &self.words.found {
             sink.add(Group::NearWord, hashed(Of::Word, *word));
             sink.add(Group::NearRest, hashed(Of::Rest, *word));
@@ -234,6 +283,7 @@ impl Seen {
     }
 
     fn instructions(&mut self, piece: &str, sink: &mut impl Sink) {
+        self.spell(Spot::Instructions, sink);
         for (i, word) in self.words.found.iter().enumerate() {
             sink.add(Group::InstructionsWord, hashed(Of::Word, *word));
             sink.add(Group::InstructionsOwn, hashed(Of::Instructions, *word));

@@ -10,6 +10,7 @@ mod shape;
 mod tests;
 mod text;
 mod trained;
+mod vectors;
 mod weights;
 mod words;
 
@@ -162,20 +163,35 @@ fn is_silent(text: &str) -> bool {
     is_one && times >= HELD_DOWN
 }
 
-/// What the trainer learns from: the features of a request by their group, their row in the table of weights, and
-/// what they count.
+/// What the trainers learn from.
+pub struct Features {
+    /// The features of a request by their group, their row in the table of weights, and what they count.
+    pub rows: Vec<(usize, usize, f32)>,
+    /// Words that may have a vector, by where they stand and their hash.
+    pub words: Vec<(usize, u32)>,
+}
+
 #[must_use]
-pub fn features(input: &TaskInput<'_>) -> Vec<(usize, usize, f32)> {
-    struct List(Vec<(usize, usize)>);
-    impl Sink for List {
+pub fn features(input: &TaskInput<'_>) -> Features {
+    #[derive(Default)]
+    struct Lists {
+        rows: Vec<(usize, usize)>,
+        words: Vec<(usize, u32)>,
+    }
+    impl Sink for Lists {
         fn add(&mut self, group: features::Group, row: usize) {
-            self.0.push((group as usize, row));
+            self.rows.push((group as usize, row));
+        }
+
+        fn word(&mut self, spot: features::Spot, hash: u32) {
+            self.words.push((spot as usize, hash));
         }
     }
-    let mut list = List(Vec::new());
-    features::see(input, &mut list);
+    let mut lists = Lists::default();
+    features::see(input, &mut lists);
     let mut counts = [0; features::GROUPS];
-    list.0.iter().for_each(|(group, _)| counts[*group] += 1);
+    lists.rows.iter().for_each(|(group, _)| counts[*group] += 1);
     let weights = |group: usize| features::Group::weight(group, counts[group]);
-    list.0.iter().map(|(group, row)| (*group, *row, weights(*group))).collect()
+    let rows = lists.rows.iter().map(|(group, row)| (*group, *row, weights(*group))).collect();
+    Features { rows, words: lists.words }
 }

@@ -36,6 +36,8 @@ fn prompts_are_taken_for_what_they_are() {
         ("hello!", Task::Chat),
         ("Übersetze ins Englische: Guten Tag", Task::Translation),
         ("总结以下文章", Task::Summarization),
+        ("Write a poem in Spanish about the sea", Task::Writing),
+        ("In English please: explain photosynthesis", Task::Qa),
         ("fix this:\n```python\ndef f(x):\n    return x\n```", Task::Coding),
     ];
     for (prompt, task) in cases {
@@ -62,7 +64,7 @@ fn measure<'a>(rows: impl Iterator<Item = &'a Value>) -> (f64, f64) {
 fn prompts_never_seen_are_taken_for_what_they_are() {
     // Of the second set nothing was known when features and rows were chosen.
     for (name, least, least_foreign, least_plain) in
-        [("test.jsonl", 0.80, 0.80, 0.82), ("fresh.jsonl", 0.87, 0.85, 0.88)]
+        [("test.jsonl", 0.82, 0.80, 0.84), ("fresh.jsonl", 0.88, 0.87, 0.89)]
     {
         let rows = prompts(name);
         assert!(rows.len() >= 500);

@@ -3,9 +3,10 @@
 //!
 //! The file: `TRD1`; for the regions of the table the scales of the first weight and then of the second; what the second
 //! begins with; the slope and the offset of [`Trained::harder`], all `f32` in little-endian; then two
-//! bytes for each row: how much harder a prompt with that feature is, and how much it is like what was learned from.
+//! bytes for each row: how much harder a prompt with that feature is, and how much it is like what was learned from. Of the
+//! rows of hashes two share one.
 
-use super::features::{GROUPS, Group, ROWS};
+use super::features::{GROUPS, Group, HASHED, ROWS};
 
 static BYTES: &[u8] = include_bytes!("../../data/difficulty.bin");
 
@@ -16,8 +17,11 @@ const SLOPE: usize = LIKE + 1;
 const OFFSET: usize = LIKE + 2;
 const TABLE: usize = 4 + 4 * (OFFSET + 1);
 
+/// Rows of hashes here.
+const SHARED: usize = HASHED / 2;
+
 // A file of another layout does not compile.
-const _: () = assert!(BYTES.len() == TABLE + ROWS * COLUMNS);
+const _: () = assert!(BYTES.len() == TABLE + (ROWS - HASHED + SHARED) * COLUMNS);
 const _: () = assert!(matches!(BYTES, [b'T', b'R', b'D', b'1', ..]));
 
 /// However sure it seems, no more than this is moved, of the scale of a model's ability.
@@ -62,6 +66,7 @@ impl Sums {
         if !group.is_of_the_prompt() {
             return;
         }
+        let row = if row < HASHED { row / 2 } else { row - HASHED + SHARED };
         let at = TABLE + row * COLUMNS;
         for (sum, weight) in self.0[group as usize].iter_mut().zip(&BYTES[at..at + COLUMNS]) {
             *sum += i32::from(weight.cast_signed());

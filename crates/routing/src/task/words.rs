@@ -5,6 +5,8 @@
 pub(super) struct Words {
     pub found: Vec<u32>,
     pub grams: Vec<u32>,
+    /// What may have a vector: the words, and two to four letters in a row of the scripts without spaces.
+    pub spelled: Vec<u32>,
 }
 
 /// FNV-1a's, of 32 bits.
@@ -25,6 +27,7 @@ impl Words {
     pub fn read(&mut self, piece: &str, grams: bool) {
         self.found.clear();
         self.grams.clear();
+        self.spelled.clear();
         let (mut hash, mut length, mut digits) = (SEED, 0_usize, 0_u32);
         // The letters before: of a word, or of a run of letters that stand alone.
         let mut last = ['\0'; 3];
@@ -38,6 +41,7 @@ impl Words {
                 if stands_alone(c) {
                     self.found.push(step(SEED, c));
                     self.gram(grams, last, c);
+                    self.spell(last, c);
                 } else {
                     hash = step(hash, c);
                     length += 1;
@@ -50,6 +54,7 @@ impl Words {
             }
             if length > 0 {
                 self.found.push(hash);
+                self.spelled.push(hash);
                 if length >= 3 {
                     self.gram(grams, last, '$');
                 }
@@ -60,6 +65,16 @@ impl Words {
                 digits += 1;
             } else if !c.is_whitespace() && !matches!(c, '.' | ',' | '\'' | '-') {
                 self.found.push(step(SEED, c));
+            }
+        }
+    }
+
+    /// As the words that these letters are, when they are: their sums are those of words with the same letters.
+    fn spell(&mut self, before: [char; 3], last: char) {
+        for from in 0..before.len() {
+            if before[from..].iter().all(|c| stands_alone(*c)) {
+                let hash = before[from..].iter().fold(SEED, |hash, c| step(hash, *c));
+                self.spelled.push(step(hash, last));
             }
         }
     }
@@ -78,8 +93,16 @@ impl Words {
     }
 }
 
+/// Marks that belong to the letters before them, as in the scripts of India and in Thai, are letters too.
 fn is_letter(c: char) -> bool {
-    c.is_ascii_alphabetic() || (!c.is_ascii() && c.is_alphanumeric())
+    c.is_ascii_alphabetic() || (!c.is_ascii() && c.is_alphanumeric()) || is_mark(c)
+}
+
+fn is_mark(c: char) -> bool {
+    matches!(
+        u32::from(c),
+        0x93c | 0x94d | 0x9bc | 0x9cd | 0xa3c | 0xa4d | 0xacd | 0xbcd | 0xc4d | 0xccd | 0xd4d | 0xe47..=0xe4e
+    )
 }
 
 /// Letters of scripts that put no space between words: Thai, Lao, Burmese, Khmer, kana, Han.
