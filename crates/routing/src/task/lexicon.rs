@@ -1,7 +1,7 @@
 //! Words of many languages by their meaning (`data/task_words.txt`), so that what is learned of a wish in one
 //! language holds in the others.
 
-use super::text::fold;
+use super::text::{fold, is_alphanumeric};
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use std::sync::LazyLock;
 
@@ -96,7 +96,7 @@ impl Lexicon {
 }
 
 fn goes_on(c: Option<char>) -> bool {
-    c.is_some_and(char::is_alphanumeric)
+    c.is_some_and(is_alphanumeric)
 }
 
 /// Scripts that are written without spaces, or join words to others: a word of theirs may stand inside another.

@@ -110,7 +110,31 @@ fn fold_other(c: char, out: &mut String) {
             let letter = std::iter::once(c).nfd().next().unwrap_or(c);
             out.extend(letter.to_lowercase());
         }
+        _ if has_no_case(c) => out.push(c),
         _ => out.extend(c.to_lowercase()),
+    }
+}
+
+/// Of blocks whose letters have no case, or are small already: the tables of Unicode are slow to tell.
+fn has_no_case(c: char) -> bool {
+    matches!(u32::from(c), 0x430..=0x45f | 0x590..=0x109f | 0x1100..=0x139f | 0x2e80..=0xa63f | 0xac00..=0xd7ff | 0xf900..=0xfaff)
+}
+
+/// As `char::is_alphanumeric`, which is slow to tell of most scripts.
+pub(super) fn is_alphanumeric(c: char) -> bool {
+    match u32::from(c) {
+        0..=0x7f => c.is_ascii_alphanumeric(),
+        0x410..=0x44f
+        | 0x5d0..=0x5ea
+        | 0x620..=0x64a
+        | 0x905..=0x939
+        | 0xe01..=0xe30
+        | 0x3041..=0x3096
+        | 0x30a1..=0x30fa
+        | 0x4e00..=0x9fff
+        | 0xac00..=0xd7a3 => true,
+        0x2000..=0x206f | 0x3001..=0x3004 => false,
+        _ => c.is_alphanumeric(),
     }
 }
 
@@ -217,6 +241,14 @@ mod tests {
             }
         }
         out
+    }
+
+    #[test]
+    fn what_is_told_by_blocks_is_what_unicode_tells() {
+        for c in '\0'..=char::MAX {
+            assert_eq!(is_alphanumeric(c), c.is_alphanumeric(), "{:x}", u32::from(c));
+            assert!(!has_no_case(c) || c.to_lowercase().eq([c]), "{:x}", u32::from(c));
+        }
     }
 
     proptest! {

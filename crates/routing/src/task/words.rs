@@ -1,5 +1,7 @@
 //! A piece of text as hashes of its words, and of three and four letters in a row.
 
+use super::text::is_alphanumeric;
+
 /// Hashes of a piece's words, and of what they are made of.
 #[derive(Default)]
 pub(super) struct Words {
@@ -95,7 +97,7 @@ impl Words {
 
 /// Marks that belong to the letters before them, as in the scripts of India and in Thai, are letters too.
 fn is_letter(c: char) -> bool {
-    c.is_ascii_alphabetic() || (!c.is_ascii() && c.is_alphanumeric()) || is_mark(c)
+    c.is_ascii_alphabetic() || (!c.is_ascii() && (is_alphanumeric(c) || is_mark(c)))
 }
 
 fn is_mark(c: char) -> bool {
