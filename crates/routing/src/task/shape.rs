@@ -201,7 +201,8 @@ impl Layout {
                 usize::from(numbered || line.starts_with("- ") || line.starts_with("* ") || line.starts_with('•'));
             let option = matches!(bytes, [b'a'..=b'f', b')' | b'.', b' ', ..] | [b'(', b'a'..=b'f', b')', ..]);
             layout.options += usize::from(option);
-            let head = line.split_once(": ").map_or("", |split| split.0);
+            // Longer is no name, and need not be looked for.
+            let head = line[..line.floor_char_boundary(26)].split_once(": ").map_or("", |split| split.0);
             layout.speakers += usize::from(!head.is_empty() && head.len() <= 24 && !head.contains(['.', ',']));
             let marks = bytes.iter().filter(|byte| matches!(byte, b',' | b'\t' | b'|' | b';')).count();
             layout.tabular += usize::from(marks >= 3 && !line.contains(". "));
