@@ -31,7 +31,7 @@ pub struct Prompt<'a> {
 }
 
 /// Bytes that are read at either end.
-pub(super) const WINDOW: usize = 2_048;
+pub(super) const WINDOW: usize = 1_024;
 
 pub(super) struct Signs<'a> {
     pub text: (&'a str, &'a str),

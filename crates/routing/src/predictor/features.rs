@@ -7,8 +7,8 @@ pub(super) const ROWS: usize = BUCKETS + COUNTS;
 /// Buckets share rows of the table of groups.
 pub(super) const NEAR_ROWS: usize = 1 << 12;
 /// Bytes that are read of a prompt: of a longer one the beginning and the end, where most wishes stand.
-const HEAD: usize = 2_048;
-const TAIL: usize = 1_024;
+const HEAD: usize = 1_024;
+const TAIL: usize = 512;
 
 /// The rows of a prompt's features: buckets that are hit, each once, and what the counts come to.
 #[derive(Clone, Debug)]

@@ -5,8 +5,8 @@ use std::ops::Range;
 use unicode_normalization::UnicodeNormalization;
 
 /// Bytes of a text that are read: of its beginning, and of its end. What lies between says little of the wish.
-const HEAD: usize = 2_048;
-const TAIL: usize = 1_024;
+const HEAD: usize = 1_024;
+const TAIL: usize = 512;
 /// A first sentence this short (`hi there!`) is no wish yet, and the next is taken along. In bytes.
 const SHORT: usize = 48;
 /// Of a longer sentence the rest counts as surroundings.

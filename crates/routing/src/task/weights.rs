@@ -109,14 +109,14 @@ impl Sums {
     pub fn logits(mut self) -> ([f32; TASKS], Trained) {
         let mut factors = [(0.0, 0); GROUPS];
         let mut logits: [f32; TASKS] = std::array::from_fn(|task| NUMBERS[REGIONS + task]);
-        for group in 0..GROUPS {
+        for (group, of_group) in factors.iter_mut().enumerate() {
             let (count, region) = (self.counts[group], self.regions[group]);
             if count == 0 {
                 continue;
             }
             self.settle(group);
-            factors[group] = (Group::weight(group, count), region);
-            let factor = factors[group].0 * NUMBERS[region];
+            *of_group = (Group::weight(group, count), region);
+            let factor = of_group.0 * NUMBERS[region];
             let added = if region == 0 { MIDDLE * i32::try_from(count).unwrap_or(i32::MAX / MIDDLE) } else { 0 };
             for (logit, sum) in logits.iter_mut().zip(self.sums[group]) {
                 *logit += factor * (sum - added) as f32;
