@@ -157,7 +157,7 @@ def test_a_predictor_can_be_trained_that_the_settings_name_already(tmp_path: Pat
     (tmp_path / "real.bin").write_bytes(b"of another version")
     done = gp.run("train", str(outcomes), "--out", str(link), environment=environment)
     assert done.returncode == 0 and "2 of 3 are known" in done.stderr and "nobody/has-this" in done.stderr, done.stderr
-    assert link.is_symlink() and (tmp_path / "real.bin").read_bytes().startswith(b"TRP1")
+    assert link.is_symlink() and (tmp_path / "real.bin").read_bytes().startswith(b"TRP2")
     done = gp.run("doctor", "--json", "--database", f"sqlite:{tmp_path}/db", environment=environment)
     [check] = [check for check in map(json.loads, done.stdout.splitlines()) if check["check"] == "predictor"]
     assert check["ok"] and "2 of its 3 models" in check["detail"]

@@ -171,6 +171,6 @@ fn predictors_are_read_or_refused() {
     for _ in 0..400 {
         let header = changed(header, &mut chance);
         let length = u32::try_from(header.len()).unwrap().to_le_bytes();
-        tokenrouter_fuzz::predictor(&[b"TRP1".as_slice(), &length, &header, table].concat());
+        tokenrouter_fuzz::predictor(&[b"TRP2".as_slice(), &length, &header, table].concat());
     }
 }

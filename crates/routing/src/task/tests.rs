@@ -62,7 +62,7 @@ fn measure<'a>(rows: impl Iterator<Item = &'a Value>) -> (f64, f64) {
 /// What the recogniser does on prompts that it was not trained on; `scripts/train_tasks.py --report` tells more.
 #[test]
 fn prompts_never_seen_are_taken_for_what_they_are() {
-    // Of the second set nothing was known when features and rows were chosen.
+    // By the second set nothing was chosen; it was measured after each training.
     for (name, least, least_foreign, least_plain) in
         [("test.jsonl", 0.82, 0.80, 0.84), ("fresh.jsonl", 0.88, 0.87, 0.89)]
     {
