@@ -6,14 +6,10 @@ use tokenrouter_evaluation::background_of;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut prompts = Vec::new();
+    let mut lines = String::new();
     for name in ["prompts", "short"] {
-        let text = std::fs::read_to_string(root.join(format!("../../data/tasks/{name}.jsonl")))?;
-        for line in text.lines() {
-            let row: serde_json::Value = serde_json::from_str(line)?;
-            prompts.push(row["prompt"].as_str().unwrap_or_default().to_owned());
-        }
+        lines += &std::fs::read_to_string(root.join(format!("../../data/tasks/{name}.jsonl")))?;
     }
-    std::fs::write(root.join("data/background.bin"), background_of(prompts.iter().map(String::as_str)))?;
+    std::fs::write(root.join("data/background.bin"), background_of(&lines)?)?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What requests of all kinds look like, to tell from them the prompts that are learned from.
 //!
-//! `data/background.bin`: in how many prompts of `data/tasks` each bucket of words is hit, two bytes each, little-endian. `cargo run -p tokenrouter-evaluation --example background` writes it.
+//! `data/background.bin`: in how many prompts of `data/tasks` each bucket of words is hit, two bytes each, little-endian.
+//! `cargo run -p tokenrouter-evaluation --example background` writes it.
 
 use tokenrouter_routing::{PromptFeatures, feature_rows};
 
@@ -22,18 +23,25 @@ impl Background {
     }
 }
 
-/// What stands in `data/background.bin`, made anew of these prompts.
-#[must_use]
-pub fn background_of<'a>(prompts: impl Iterator<Item = &'a str>) -> Vec<u8> {
+/// What stands in `data/background.bin`, made anew of the `prompt`s of these lines of JSON.
+///
+/// # Errors
+/// The first line that has none.
+pub fn background_of(lines: &str) -> Result<Vec<u8>, serde_json::Error> {
+    #[derive(serde::Deserialize)]
+    struct Row {
+        prompt: String,
+    }
     let mut hits = vec![0_u16; feature_rows()];
     let mut used = 0;
-    for prompt in prompts {
-        for bucket in PromptFeatures::of(prompt).buckets() {
+    for line in lines.lines() {
+        let row: Row = serde_json::from_str(line)?;
+        for bucket in PromptFeatures::of(&row.prompt).buckets() {
             hits[bucket] = hits[bucket].saturating_add(1);
             used = used.max(bucket + 1);
         }
     }
-    hits.into_iter().take(used).flat_map(u16::to_le_bytes).collect()
+    Ok(hits.into_iter().take(used).flat_map(u16::to_le_bytes).collect())
 }
 
 #[cfg(test)]
@@ -43,13 +51,9 @@ mod tests {
     #[test]
     fn what_is_checked_in_is_made_of_the_prompts_that_are() {
         let tasks = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/tasks");
-        let mut prompts = Vec::new();
-        for name in ["prompts", "short"] {
-            let text = std::fs::read_to_string(tasks.join(format!("{name}.jsonl"))).unwrap();
-            let prompt = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["prompt"].to_string();
-            prompts.extend(text.lines().map(prompt).map(|text| serde_json::from_str::<String>(&text).unwrap()));
-        }
-        let made = background_of(prompts.iter().map(String::as_str));
+        let lines =
+            ["prompts", "short"].map(|name| std::fs::read_to_string(tasks.join(format!("{name}.jsonl"))).unwrap());
+        let made = background_of(&lines.concat()).unwrap();
         assert!(made == BYTES, "run `cargo run --profile ci -p tokenrouter-evaluation --example background`");
     }
 }

@@ -34,16 +34,6 @@ impl Words {
         // The letters before: of a word, or of a run of letters that stand alone.
         let mut last = ['\0'; 3];
         for c in piece.chars().chain(std::iter::once(' ')) {
-            // Most of most texts.
-            if c.is_ascii_lowercase() && digits == 0 {
-                hash = step(hash, c);
-                length += 1;
-                if length >= 3 {
-                    self.gram(grams, last, c);
-                }
-                last = [last[1], last[2], c];
-                continue;
-            }
             let digit = c.is_ascii_digit();
             if !digit && digits > 0 {
                 self.found.push(step(SEED, '0').wrapping_add(digits.min(5)));
