@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,16 @@ def test_what_is_no_predictor_and_no_outcomes_is_told(tmp_path: Path, predictor:
         done = gp.run("train", str(enough), "--out", str(out))
         assert done.returncode == 1 and str(out) in done.stderr and "panicked" not in done.stderr, done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.bin", "enough.jsonl", "few.jsonl"]
+
+
+def test_the_dry_run_tells_how_much_the_predictor_counts(tmp_path: Path, predictor: Path) -> None:
+    def told(text: str) -> str:
+        environment = {"TOKENROUTER_ROUTING__PREDICTOR": str(predictor), "OPENAI_API_KEY": "sk-none"}
+        done = gp.run("route", text, "--database", f"sqlite:{tmp_path}/db", environment=environment)
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    assert re.search(r"the predictor learned from by (0\.9\d|1\.00)", told(PROOF)) and "predictor" not in told("hello there")
 
 
 def test_a_predictor_can_be_trained_that_the_settings_name_already(tmp_path: Path) -> None:

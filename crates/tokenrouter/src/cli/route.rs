@@ -45,6 +45,10 @@ pub(super) async fn run(args: RouteArgs) -> Result<(), Failure> {
         route["difficulty_prior"].as_f64().unwrap_or_default(),
         table::cell(&route, "expected_output_tokens"),
     );
+    let weight = route["predictor_weight"].as_f64().unwrap_or_default();
+    if weight > 0.0 {
+        tell!("like the prompts that the predictor learned from by {weight:.2} (0 to 1): so much it counts");
+    }
     for rule in route["routing_rules"].as_array().into_iter().flatten() {
         tell!("routing rule {rule} matched");
     }
